@@ -1,0 +1,20 @@
+//! The consultation: software or a person asks for a human decision, reviewers answer, or the deadline passes.
+//!
+//! Owns the rules of the life of a consultation: what may be asked ([`command`]), what is known ([`state`]), and what follows from
+//! both ([`decide()`]). It ends in exactly one outcome, by its own clock rule: whatever command comes first at or after the deadline
+//! finds it timed out, however late a scheduler is. It must not do I/O, read a clock or make ids; it does not check who holds which
+//! role in the organisation, nor names of people, which are checked where people are made.
+
+pub mod command;
+pub mod decide;
+pub mod state;
+mod validate;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, Comment, Due, Expire, Request, Respond, Withdraw};
+pub use decide::{Refusal, decide};
+pub use state::{Asked, Consultation, LateResponses, Outcome, State};

@@ -1,0 +1,10 @@
+//! The decisions of Docket: state and command in, events or a refusal out.
+//!
+//! A folder per aggregate: `state` (what is known, and how events evolve it), `command`, `decide`, and the tests beside them.
+//! Everything here is pure and synchronous: time, ids and looked-up data come in as arguments, nothing does I/O.
+
+pub mod aggregate;
+pub mod consultation;
+pub mod identity;
+
+pub use aggregate::{Aggregate, At, Decided};

@@ -1,0 +1,161 @@
+//! Bytes to events and back.
+//!
+//! Encoding always writes the newest version of a type. Decoding accepts every version ever written: an older one is lifted by
+//! its [upcasters](crate::upcast) first. A type or version that this build does not know is [`DecodeError::Unknown`], which is no
+//! fault of the event: the reader waits for a newer release. Data that does not fit its known type is
+//! [`DecodeError::Malformed`]: poison.
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Category, HasPersonal,
+    consultation::ConsultationEvent,
+    identity::IdentityEvent,
+    personal::PersonalField,
+    upcast::{self, Upcasters},
+};
+
+/// Why an event cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// This build knows no such type or version; a newer one will.
+    #[error("event type `{0}` is not known to this release")]
+    Unknown(String),
+    /// The data does not fit its type.
+    #[error("event of type `{event_type}` cannot be read: {reason}")]
+    Malformed {
+        /// The type that it claims to be.
+        event_type: String,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// A family of events that has a JSON form: one per category.
+pub trait EventData: HasPersonal + Clone + Send + Sync + Sized + 'static {
+    /// The category that the family's streams belong to.
+    const CATEGORY: Category;
+    /// Every type of the family, newest versions only.
+    const TYPES: &'static [&'static str];
+
+    /// The CloudEvents type of this event.
+    fn event_type(&self) -> &'static str;
+
+    /// The JSON text of the data.
+    ///
+    /// # Errors
+    /// When a personal field is not sealed.
+    fn encode(&self) -> Result<String, serde_json::Error>;
+
+    /// Reads data of a newest-version type.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    fn decode_newest(event_type: &str, data: &str) -> Result<Self, DecodeError>;
+
+    /// Reads data of any version ever written.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    fn decode(event_type: &str, data: &str) -> Result<Self, DecodeError> {
+        Self::decode_with(upcast::registered(), event_type, data)
+    }
+
+    /// Reads data of any version that `upcasters` lift to the newest.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    fn decode_with(upcasters: &Upcasters, event_type: &str, data: &str) -> Result<Self, DecodeError> {
+        if Self::TYPES.contains(&event_type) {
+            return Self::decode_newest(event_type, data);
+        }
+        let (newest, data) = upcasters.lift(event_type, data)?;
+        Self::decode_newest(newest, &data)
+    }
+}
+
+fn read<T: DeserializeOwned>(event_type: &str, data: &str) -> Result<T, DecodeError> {
+    serde_json::from_str(data)
+        .map_err(|error| DecodeError::Malformed { event_type: event_type.to_owned(), reason: error.to_string() })
+}
+
+/// Writes the correspondence of variants and type names once for encode, decode and the list.
+macro_rules! family {
+    ($family:ident, $category:expr, { $($name:literal => $variant:ident),+ $(,)? }) => {
+        impl EventData for $family {
+            const CATEGORY: Category = $category;
+            const TYPES: &'static [&'static str] = &[$($name),+];
+
+            fn event_type(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name),+ }
+            }
+
+            fn encode(&self) -> Result<String, serde_json::Error> {
+                match self { $(Self::$variant(event) => serde_json::to_string(event)),+ }
+            }
+
+            fn decode_newest(event_type: &str, data: &str) -> Result<Self, DecodeError> {
+                match event_type {
+                    $($name => read(event_type, data).map(Self::$variant),)+
+                    other => Err(DecodeError::Unknown(other.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+family!(ConsultationEvent, Category::Consultation, {
+    "docket.consultation.requested.v1" => Requested,
+    "docket.consultation.commented.v1" => Commented,
+    "docket.consultation.vote_cast.v1" => VoteCast,
+    "docket.consultation.responded.v1" => Responded,
+    "docket.consultation.withdrawn.v1" => Withdrawn,
+    "docket.consultation.timed_out.v1" => TimedOut,
+    "docket.consultation.late_response_recorded.v1" => LateResponseRecorded,
+});
+
+family!(IdentityEvent, Category::Identity, {
+    "docket.identity.user_registered.v1" => UserRegistered,
+    "docket.identity.organisation_created.v1" => OrganisationCreated,
+    "docket.identity.member_added.v1" => MemberAdded,
+});
+
+/// Any event of any category: what readers of the whole log see.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Of a user or an organisation.
+    Identity(IdentityEvent),
+    /// Of a consultation.
+    Consultation(ConsultationEvent),
+}
+
+impl Event {
+    /// Reads an event of `category`.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(category: Category, event_type: &str, data: &str) -> Result<Self, DecodeError> {
+        match category {
+            Category::Identity => IdentityEvent::decode(event_type, data).map(Self::Identity),
+            Category::Consultation => ConsultationEvent::decode(event_type, data).map(Self::Consultation),
+        }
+    }
+
+    /// The CloudEvents type of this event.
+    #[must_use]
+    pub fn event_type(&self) -> &'static str {
+        match self {
+            Self::Identity(event) => event.event_type(),
+            Self::Consultation(event) => event.event_type(),
+        }
+    }
+}
+
+impl HasPersonal for Event {
+    fn visit_personal(&mut self, visit: &mut dyn FnMut(&mut dyn PersonalField)) {
+        match self {
+            Self::Identity(event) => event.visit_personal(visit),
+            Self::Consultation(event) => event.visit_personal(visit),
+        }
+    }
+}

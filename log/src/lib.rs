@@ -1,0 +1,58 @@
+//! The heart of Docket: the journal, and everything that keeps its order.
+//!
+//! # The protocol
+//!
+//! 1. [`Store::execute`](store::Store::execute) loads a stream in one round trip ([`load`]): the newest snapshot, the events behind
+//!    it, the database's time, and the answer that the idempotency key may have.
+//! 2. The aggregate decides; the events are sealed ([`vault`]), encoded and handed to a lane ([`append`]).
+//! 3. The lane sends what queued during its last commit in one statement. The statement locks idempotency keys, claims and shard
+//!    rows, each class in sorted order, looks at the key first, then at the version, and gives each command its own verdict. The
+//!    shard's row lock is held until the commit, so sequences become visible in order and without gaps.
+//! 4. The commit is durable (`synchronous_commit = on`), the bell rings ([`bell`]), the command is answered with the stream's
+//!    version and a [`position`].
+//! 5. Readers ([`reader`], [`journal`]) follow each shard by sequence. Who works a shard is a lease ([`lease`]); what they write is
+//!    guarded by their own checkpoint.
+//!
+//! # Promises, and the test of each
+//!
+//! | promise | test |
+//! |---|---|
+//! | an acknowledged append is there after any kill | `script/faults`, check `acknowledged` |
+//! | sequences of a shard have no gap and become visible in order | `append::sequences_are_gap_free_under_concurrent_writers`, `append::an_open_append_lets_no_reader_skip` |
+//! | one conflict fails alone | `append::a_conflict_fails_alone_and_its_batch_mates_succeed` |
+//! | the first answer is given again, also while it still commits | `idempotency::twenty_racers_on_one_key_get_one_answer` |
+//! | another request under a used key is refused | `idempotency::another_payload_under_a_used_key_is_refused` |
+//! | a held shard delays only itself | `append::a_held_shard_delays_only_itself` |
+//! | the answer to a repetition is the first answer, whatever came after | `idempotency::a_repetition_shows_the_version_of_the_first_answer` |
+//! | a snapshot changes nothing but the cost | `snapshot::a_long_stream_folds_the_same_with_and_without_snapshots` |
+//!
+//! The tests are in the crate `tests`, against a real PostgreSQL.
+
+// Codes, shards, versions and sequences are small by construction; the wire's integers are signed and ours are not.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+
+pub mod append;
+pub mod bell;
+pub mod deadlines;
+pub mod execute;
+pub mod faults;
+pub mod installation;
+pub mod journal;
+pub mod lanes;
+pub mod lease;
+pub mod load;
+mod metrics;
+pub mod migrate;
+pub mod position;
+pub mod reader;
+mod statement;
+pub mod store;
+pub mod vault;
+
+pub use append::{Append, AppendError, Claim, Verdict};
+pub use bell::{Bell, Topic};
+pub use execute::{Accepted, CommandContext, ExecuteError, IdempotencyKey, Outcome, Statuses, Timed};
+pub use installation::{Installation, Mode};
+pub use position::Position;
+pub use store::{Store, StoreOptions};
+pub use vault::Vault;

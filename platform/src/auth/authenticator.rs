@@ -1,0 +1,245 @@
+//! Verifies the tokens of requests with keys that it keeps fresh.
+//!
+//! Owns the copy of the keys in memory. It must not load them for every stranger's token: an unknown key id causes
+//! one reload in [`RELOAD_INTERVAL`] at most.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::{HeaderMap, header, request::Parts};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+use super::{AuthError, Claims, Keys, Principal, load_keys};
+use crate::problem::Problem;
+use crate::{clock, ids};
+
+/// The least time between two reloads that unknown key ids cause.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Loads the keys, usually [`load_keys`].
+pub type KeyLoader = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Keys, AuthError>> + Send>> + Send + Sync>;
+
+/// Verifies and issues tokens. Put it into the router as `Extension(Arc<Authenticator>)` for [`Principal`] to be
+/// extracted.
+pub struct Authenticator {
+    keys: RwLock<Arc<Keys>>,
+    loader: KeyLoader,
+    /// When keys were last asked for; held while loading, so that one load serves all who wait.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("keys", &self.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    /// Starts without keys: the first token, or [`Authenticator::reload`], loads them.
+    pub fn new(loader: KeyLoader) -> Self {
+        Self { keys: RwLock::default(), loader, asked: tokio::sync::Mutex::default() }
+    }
+
+    /// Loads keys from the table `auth.signing_key`.
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self::new(Box::new(move || {
+            let pool = pool.clone();
+            Box::pin(async move { load_keys(&pool).await })
+        }))
+    }
+
+    /// Has these keys and no others.
+    pub fn fixed(keys: Keys) -> Self {
+        let loaded = keys.clone();
+        let authenticator = Self::new(Box::new(move || {
+            let keys = loaded.clone();
+            Box::pin(async move { Ok(keys) })
+        }));
+        *authenticator.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        authenticator
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Loads the keys now. Call it from time to time, so that retired keys are forgotten.
+    ///
+    /// # Errors
+    /// When they cannot be loaded; those known stay in use.
+    pub async fn reload(&self) -> Result<(), AuthError> {
+        let mut asked = self.asked.lock().await;
+        *asked = Some(Instant::now());
+        self.load().await
+    }
+
+    async fn load(&self) -> Result<(), AuthError> {
+        let keys = (self.loader)().await?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
+    }
+
+    /// What a token says, if it is ours and valid `now`.
+    ///
+    /// # Errors
+    /// When it is not, or when its key is unknown and the keys cannot be loaded.
+    pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, AuthError> {
+        let known = self.keys();
+        match known.verify(token, now) {
+            Err(AuthError::UnknownKey) => {}
+            result => return result,
+        }
+        let mut asked = self.asked.lock().await;
+        // Somebody else may have loaded them while we waited.
+        let replaced = !Arc::ptr_eq(&known, &self.keys());
+        let rested = asked.is_none_or(|at| at.elapsed() >= RELOAD_INTERVAL);
+        if !replaced && rested {
+            *asked = Some(Instant::now());
+            if let Err(error) = self.load().await {
+                // Without any key nobody's token can be judged: that is an outage, and the next request tries again.
+                if known.is_empty() {
+                    *asked = None;
+                }
+                return Err(error);
+            }
+        }
+        drop(asked);
+        self.keys().verify(token, now)
+    }
+
+    /// A token for `principal`, valid from `now` for `lifetime`, and what it says.
+    ///
+    /// # Errors
+    /// When no key may sign.
+    pub async fn issue(
+        &self,
+        principal: Principal,
+        now: DateTime<Utc>,
+        lifetime: Duration,
+    ) -> Result<(String, Claims), AuthError> {
+        if self.keys().is_empty() {
+            self.reload().await?;
+        }
+        let claims = Claims::new(principal, ids::new_id(), now, lifetime);
+        Ok((self.keys().issue(&claims)?, claims))
+    }
+
+    /// The public keys as a JWK Set, for `/.well-known/jwks.json`.
+    ///
+    /// # Errors
+    /// When there are none yet and they cannot be loaded.
+    pub async fn jwks(&self) -> Result<Value, AuthError> {
+        if self.keys().is_empty() {
+            self.reload().await?;
+        }
+        Ok(self.keys().jwks(clock::now()))
+    }
+
+    /// Whom the `Authorization` header speaks for.
+    ///
+    /// # Errors
+    /// When it is missing or its token is not valid.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Claims, AuthError> {
+        self.verify(bearer(headers)?, clock::now()).await
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().and_then(|value| value.to_str().ok()).ok_or(AuthError::Missing)?;
+    if values.next().is_some() {
+        return Err(AuthError::Invalid("several Authorization headers"));
+    }
+    let (scheme, token) = value.split_once(' ').ok_or(AuthError::Missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(AuthError::Missing) }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Claims {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some(authenticator) = parts.extensions.get::<Arc<Authenticator>>().cloned() else {
+            return Err(Problem::internal("the router has no Extension(Arc<Authenticator>)"));
+        };
+        Ok(authenticator.authenticate(&parts.headers).await?)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Principal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Claims::from_request_parts(parts, state).await.map(|claims| claims.principal())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::tests::{claims, key, now};
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn counting(keys: Keys, fails: bool) -> (Authenticator, Arc<AtomicUsize>) {
+        let loads = Arc::new(AtomicUsize::new(0));
+        let counted = loads.clone();
+        let loader: KeyLoader = Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let keys = keys.clone();
+            Box::pin(async move { if fails { Err(sqlx::Error::PoolTimedOut.into()) } else { Ok(keys) } })
+        });
+        (Authenticator::new(loader), loads)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_token_loads_the_keys() {
+        let keys = Keys::new(vec![key()]);
+        let token = keys.issue(&claims()).expect("signed");
+        let (authenticator, loads) = counting(keys, false);
+        assert!(authenticator.verify(&token, now()).await.is_ok());
+        assert!(authenticator.verify(&token, now()).await.is_ok());
+        assert_eq!(loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unknown_key_ids_cause_one_reload_in_five_seconds() {
+        let stranger = Keys::new(vec![key()]).issue(&claims()).expect("signed");
+        let (authenticator, loads) = counting(Keys::new(vec![key()]), false);
+        for _ in 0..10 {
+            assert!(matches!(authenticator.verify(&stranger, now()).await, Err(AuthError::UnknownKey)));
+        }
+        assert_eq!(loads.load(Ordering::SeqCst), 1);
+        tokio::time::advance(RELOAD_INTERVAL).await;
+        assert!(authenticator.verify(&stranger, now()).await.is_err());
+        assert_eq!(loads.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_while_no_key_is_known_is_not_the_clients_fault() {
+        let token = Keys::new(vec![key()]).issue(&claims()).expect("signed");
+        let (authenticator, loads) = counting(Keys::default(), true);
+        for _ in 0..2 {
+            let error = authenticator.verify(&token, now()).await.expect_err("cannot load");
+            assert_eq!(Problem::from(error).status(), 503);
+        }
+        assert_eq!(loads.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn only_one_bearer_token_is_taken() {
+        let mut headers = HeaderMap::new();
+        assert!(matches!(bearer(&headers), Err(AuthError::Missing)));
+        headers.insert(header::AUTHORIZATION, "Basic abc".parse().expect("a value"));
+        assert!(matches!(bearer(&headers), Err(AuthError::Missing)));
+        headers.insert(header::AUTHORIZATION, "bearer abc".parse().expect("a value"));
+        assert!(matches!(bearer(&headers), Ok("abc")));
+        headers.append(header::AUTHORIZATION, "Bearer def".parse().expect("a value"));
+        assert!(matches!(bearer(&headers), Err(AuthError::Invalid(_))));
+    }
+}
