@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use docket_events::{Category, StreamId};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -16,6 +17,8 @@ pub struct Due {
     pub stream: StreamId,
     /// Whose it is.
     pub tenant: Uuid,
+    /// The deadline.
+    pub due_at: DateTime<Utc>,
 }
 
 /// Claims at most `limit` deadlines that have passed by the database's clock, oldest first, for `hold`.
@@ -23,13 +26,13 @@ pub struct Due {
 /// # Errors
 /// When the database does not answer.
 pub async fn claim_due(pool: &PgPool, limit: u32, hold: Duration) -> Result<Vec<Due>, sqlx::Error> {
-    let rows: Vec<(i16, Uuid, Uuid)> = sqlx::query_as(
+    let rows: Vec<(i16, Uuid, Uuid, DateTime<Utc>)> = sqlx::query_as(
         "update write.deadline d set claimed_until = clock_timestamp() + make_interval(secs => $2)
          from (select stream_id from write.deadline
                where due_at <= clock_timestamp() and (claimed_until is null or claimed_until <= clock_timestamp())
                order by due_at limit $1 for update skip locked) due
          where d.stream_id = due.stream_id
-         returning d.category, d.stream_id, d.tenant",
+         returning d.category, d.stream_id, d.tenant, d.due_at",
     )
     .bind(i64::from(limit))
     .bind(hold.as_secs_f64())
@@ -37,8 +40,8 @@ pub async fn claim_due(pool: &PgPool, limit: u32, hold: Duration) -> Result<Vec<
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(category, id, tenant)| {
-            Some(Due { stream: StreamId::new(Category::from_code(category)?, id), tenant })
+        .filter_map(|(category, id, tenant, due_at)| {
+            Some(Due { stream: StreamId::new(Category::from_code(category)?, id), tenant, due_at })
         })
         .collect())
 }
@@ -59,4 +62,24 @@ pub async fn until_next(pool: &PgPool) -> Result<Option<Duration>, sqlx::Error> 
     .fetch_one(pool)
     .await?;
     Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
+}
+
+/// Puts a row right that says another thing than its stream: moves it to the deadline that the stream has, or removes it when the
+/// stream has none. A row that was written anew since it was claimed is left alone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn correct(pool: &PgPool, due: Due, actual: Option<DateTime<Utc>>) -> Result<(), sqlx::Error> {
+    let query = match actual {
+        Some(actual) => sqlx::query(
+            "update write.deadline set due_at = $3, claimed_until = null where stream_id = $1 and due_at = $2",
+        )
+        .bind(due.stream.id)
+        .bind(due.due_at)
+        .bind(actual),
+        None => sqlx::query("delete from write.deadline where stream_id = $1 and due_at = $2")
+            .bind(due.stream.id)
+            .bind(due.due_at),
+    };
+    query.execute(pool).await.map(drop)
 }

@@ -18,7 +18,7 @@ use crate::{
 pub const SNAPSHOT_EVERY: u64 = 64;
 
 /// How often a command is decided anew before the answer is that the stream is too contended.
-const MAX_ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: usize = 24;
 
 /// The key under which a client may repeat a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Store {
     /// Decides a command on the stream's newest state and journals what it decided.
     ///
     /// `decide` is called again on a fresh state whenever another command was faster. Its `now` is the database's time, never
-    /// earlier than the stream's last event. A refusal is given only after the key was read once more, so that a repetition that
+    /// earlier than the stream's last event. A stream of another tenant than the context's does not exist. A refusal is given only after the key was read once more, so that a repetition that
     /// overtook its own first attempt gets the first answer.
     ///
     /// # Errors
@@ -195,8 +195,13 @@ impl Store {
         mut decide: impl FnMut(&A, DateTime<Utc>) -> Decided<A::Event, R>,
     ) -> Result<Outcome<A, R>, ExecuteError> {
         let key = context.idempotency.as_ref().map(|key| key.id);
-        for _ in 0..MAX_ATTEMPTS {
-            let (loaded, answered) = self.load::<A>(stream, key).await?;
+        let mut turn = None;
+        for attempt in 0..MAX_ATTEMPTS {
+            // Those who lost a race stand in line here instead of racing each other again; other processes have lines of their own.
+            if attempt > 0 && turn.is_none() {
+                turn = Some(self.turns().of(stream).lock().await);
+            }
+            let (loaded, answered) = self.load_in::<A>(context.tenant, stream, key).await?;
             if let Some(answered) = answered {
                 return self.repeat(context, stream, answered).await;
             }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use docket_domain::{Aggregate, At};
 use docket_events::{DecodeError, EventData, StreamId};
+use docket_platform::db;
 use sqlx::{PgPool, Row, postgres::PgRow};
 use uuid::Uuid;
 
@@ -45,9 +46,11 @@ pub struct Answered {
     pub version: u64,
 }
 
-/// Row kinds: the head always comes first, then the events behind the snapshot.
+/// Row kinds: the head always comes first, then the events behind the snapshot. Another tenant's stream has no rows: it reads, costs
+/// and is refused as one that does not exist.
 const LOAD: &str = "with snap as (
-         select version, sequence, time, state from write.snapshot where stream_id = $1 and schema = $2 and version <= $4
+         select version, sequence, time, state from write.snapshot
+         where stream_id = $1 and schema = $2 and version <= $4 and ($5::uuid is null or tenant = $5)
      )
      select 0 as kind, s.version, s.sequence, s.time, null::text as event_type, s.state as data, clock_timestamp() as now,
             k.request_hash, k.status, k.stream_id, k.version as answered_version
@@ -56,15 +59,18 @@ const LOAD: &str = "with snap as (
      (select 1, j.stream_version, j.sequence, j.time, j.event_type, j.data, null, null, null, null, null
       from write.journal j
       where j.stream_id = $1 and j.stream_version > coalesce((select version from snap), 0) and j.stream_version <= $4
+        and ($5::uuid is null or j.tenant = $5)
       order by j.stream_version)";
 
-/// Folds `stream` up to and with version `until`, and looks `key` up.
+/// Folds `stream` up to and with version `until`, and looks `key` up. With a tenant, only that tenant's stream exists.
 pub(crate) async fn load<A: Aggregate>(
     pool: &PgPool,
+    tenant: Option<Uuid>,
     stream: StreamId,
     key: Option<Uuid>,
     until: u64,
 ) -> Result<(Loaded<A>, Option<Answered>), LoadError> {
+    let mut connection = db::acquire(pool).await?;
     let mut schema = A::SCHEMA;
     loop {
         let rows = sqlx::query(LOAD)
@@ -72,7 +78,8 @@ pub(crate) async fn load<A: Aggregate>(
             .bind(schema)
             .bind(key)
             .bind(i64::try_from(until).unwrap_or(i64::MAX))
-            .fetch_all(pool)
+            .bind(tenant)
+            .fetch_all(&mut *connection)
             .await?;
         let Some((head, events)) = rows.split_first() else {
             return Err(sqlx::Error::RowNotFound.into());

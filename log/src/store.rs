@@ -1,9 +1,12 @@
 //! The store: one process's way to the journal.
 
+use std::sync::Arc;
+
 use docket_domain::Aggregate;
 use docket_events::{Category, StreamId};
-use docket_platform::db::{Database, DbRole};
+use docket_platform::db::{self, Database, DbRole};
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +33,18 @@ impl Default for StoreOptions {
     }
 }
 
+/// Lines for the commands of contended streams; streams share lines.
+#[derive(Debug)]
+pub(crate) struct Turns([Mutex<()>; 64]);
+
+impl Turns {
+    /// The line of a stream.
+    pub(crate) fn of(&self, stream: StreamId) -> &Mutex<()> {
+        let [.., last] = stream.id.into_bytes();
+        &self.0[usize::from(last) % self.0.len()]
+    }
+}
+
 /// Loads streams and appends to them. Clones are the same store.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -38,6 +53,7 @@ pub struct Store {
     vault: Vault,
     bell: Bell,
     installation: Installation,
+    turns: Arc<Turns>,
 }
 
 impl Store {
@@ -45,7 +61,12 @@ impl Store {
     #[must_use]
     pub fn open(database: &Database, pool: PgPool, installation: Installation, bell: Bell, options: StoreOptions) -> Self {
         let lanes = Lanes::start(&database.connect_options(DbRole::Writer), options.lanes, options.queue, &bell);
-        Self { vault: Vault::new(pool.clone()), pool, lanes, bell, installation }
+        let turns = Arc::new(Turns(std::array::from_fn(|_| Mutex::new(()))));
+        Self { vault: Vault::new(pool.clone()), pool, lanes, bell, installation, turns }
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// What was fixed when the installation was set up.
@@ -81,7 +102,17 @@ impl Store {
         stream: StreamId,
         key: Option<Uuid>,
     ) -> Result<(Loaded<A>, Option<Answered>), LoadError> {
-        load::load(&self.pool, stream, key, i64::MAX as u64).await
+        load::load(&self.pool, None, stream, key, i64::MAX as u64).await
+    }
+
+    /// The same for a command of `tenant`: a stream of another tenant does not exist.
+    pub(crate) async fn load_in<A: Aggregate>(
+        &self,
+        tenant: Uuid,
+        stream: StreamId,
+        key: Option<Uuid>,
+    ) -> Result<(Loaded<A>, Option<Answered>), LoadError> {
+        load::load(&self.pool, Some(tenant), stream, key, i64::MAX as u64).await
     }
 
     /// Folds a stream to `version`, to render again what was answered then.
@@ -90,7 +121,7 @@ impl Store {
     /// See [`LoadError`].
     pub async fn load_at<A: Aggregate>(&self, id: Uuid, category: Category, version: u64) -> Result<Loaded<A>, LoadError> {
         let stream = StreamId::new(category, id);
-        load::load(&self.pool, stream, None, version).await.map(|(loaded, _)| loaded)
+        load::load(&self.pool, None, stream, None, version).await.map(|(loaded, _)| loaded)
     }
 
     /// Whether `key` has an answer by now.
@@ -101,7 +132,7 @@ impl Store {
         let row: Option<(Vec<u8>, i16, Uuid, i64)> =
             sqlx::query_as("select request_hash, status, stream_id, version from write.idempotency where id = $1")
                 .bind(key)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *db::acquire(&self.pool).await?)
                 .await?;
         Ok(row.map(|(request_hash, status, stream, version)| Answered {
             request_hash,

@@ -53,6 +53,7 @@ create unique index journal_stream on write.journal (stream_id, stream_version);
 create table write.snapshot (
     stream_id uuid not null,
     schema    integer not null,
+    tenant    uuid not null,
     version   bigint not null,
     sequence  bigint not null,
     time      timestamptz not null,

@@ -123,8 +123,8 @@ begin
         where c.change = 2 and c.verdict = 0 and d.stream_id = c.stream;
     end if;
     if cardinality(s_command) > 0 then
-        insert into write.snapshot (stream_id, schema, version, sequence, time, state)
-        select c_stream[command], schema, version, o_sequence[command], time, state
+        insert into write.snapshot (stream_id, schema, tenant, version, sequence, time, state)
+        select c_stream[command], schema, c_tenant[command], version, o_sequence[command], time, state
         from unnest(s_command, s_schema, s_version, s_time, s_state) as s (command, schema, version, time, state)
         where o_verdict[command] = 0
         order by c_stream[command], schema
@@ -209,8 +209,8 @@ begin
         delete from write.deadline where stream_id = c_stream;
     end if;
     if cardinality(s_schema) > 0 then
-        insert into write.snapshot (stream_id, schema, version, sequence, time, state)
-        select c_stream, schema, version, o_sequence, time, state
+        insert into write.snapshot (stream_id, schema, tenant, version, sequence, time, state)
+        select c_stream, schema, c_tenant, version, o_sequence, time, state
         from unnest(s_schema, s_version, s_time, s_state) as s (schema, version, time, state)
         on conflict (stream_id, schema) do update
             set version = excluded.version, sequence = excluded.sequence, time = excluded.time, state = excluded.state

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::db::DbRole;
@@ -141,6 +142,28 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     .ok_or_else(|| "the duration is too long".to_owned())
 }
 
+/// Numbers from one to `limit`.
+fn at_most(limit: i64) -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=limit)
+}
+
+/// Reads a web origin such as `https://app.example:8443`; empty is none.
+///
+/// # Errors
+/// When it is not one: `*` would let every page of the web call.
+pub fn parse_origin(text: &str) -> Result<String, String> {
+    let text = text.trim().trim_end_matches('/');
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| {
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+    };
+    if text.is_empty() || host.is_some_and(is_host) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("expected an origin such as https://app.example".to_owned())
+    }
+}
+
 fn show(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
@@ -156,23 +179,45 @@ pub struct DatabaseArgs {
     #[arg(long, env = "DATABASE_URL_READ", hide_env_values = true, value_name = "URL")]
     pub database_url_read: Option<Masked>,
     /// Lanes that append to the journal; each holds one connection and owns a share of the shards
-    #[arg(long, env = "DOCKET_WRITER_LANES", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64), value_name = "N")]
+    #[arg(long, env = "DOCKET_WRITER_LANES", default_value_t = 4, value_parser = at_most(64), value_name = "N")]
     pub writer_lanes: u32,
     /// Connections of the command API beside its lanes
-    #[arg(long, env = "DOCKET_WRITER_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    #[arg(
+        long, env = "DOCKET_WRITER_CONNECTIONS", default_value_t = 8,
+        value_parser = at_most(1_000), value_name = "N"
+    )]
     pub writer_connections: u32,
     /// Connections of the projector
-    #[arg(long, env = "DOCKET_PROJECTOR_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    #[arg(
+        long, env = "DOCKET_PROJECTOR_CONNECTIONS", default_value_t = 8,
+        value_parser = at_most(1_000), value_name = "N"
+    )]
     pub projector_connections: u32,
     /// Connections of the query API
-    #[arg(long, env = "DOCKET_READER_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    #[arg(
+        long, env = "DOCKET_READER_CONNECTIONS", default_value_t = 16,
+        value_parser = at_most(1_000), value_name = "N"
+    )]
     pub reader_connections: u32,
     /// How long a request waits for a free connection before it is answered 503
-    #[arg(long, env = "DOCKET_ACQUIRE_TIMEOUT", default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(
+        long, env = "DOCKET_ACQUIRE_TIMEOUT", default_value = "2s",
+        value_parser = parse_duration, value_name = "DURATION"
+    )]
     pub acquire_timeout: Duration,
 }
 
 impl DatabaseArgs {
+    /// The outside database, if one is named. Set but empty is not set.
+    pub fn url(&self) -> Option<&Masked> {
+        self.database_url.as_ref().filter(|url| !url.expose().is_empty())
+    }
+
+    /// The replica to read from, if one is named.
+    pub fn url_read(&self) -> Option<&Masked> {
+        self.database_url_read.as_ref().filter(|url| !url.expose().is_empty())
+    }
+
     /// The size of a role's pool.
     pub fn connections(&self, role: DbRole) -> u32 {
         match role {
@@ -187,8 +232,8 @@ impl DatabaseArgs {
 impl Describe for DatabaseArgs {
     fn describe(&self) -> Vec<Setting> {
         vec![
-            Setting::optional("DATABASE_URL", self.database_url.as_ref()),
-            Setting::optional("DATABASE_URL_READ", self.database_url_read.as_ref()),
+            Setting::optional("DATABASE_URL", self.url()),
+            Setting::optional("DATABASE_URL_READ", self.url_read()),
             Setting::new("DOCKET_WRITER_LANES", self.writer_lanes),
             Setting::new("DOCKET_WRITER_CONNECTIONS", self.writer_connections),
             Setting::new("DOCKET_PROJECTOR_CONNECTIONS", self.projector_connections),
@@ -209,10 +254,16 @@ pub struct HttpArgs {
     #[arg(long, env = "DOCKET_BODY_LIMIT", default_value_t = 1024 * 1024, value_name = "BYTES")]
     pub body_limit: usize,
     /// How long a request may take before it is answered 503
-    #[arg(long, env = "DOCKET_REQUEST_TIMEOUT", default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(
+        long, env = "DOCKET_REQUEST_TIMEOUT", default_value = "30s",
+        value_parser = parse_duration, value_name = "DURATION"
+    )]
     pub request_timeout: Duration,
     /// Web origins that may call from a browser, separated by commas; the own origin always may
-    #[arg(long, env = "DOCKET_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    #[arg(
+        long, env = "DOCKET_ALLOWED_ORIGINS", value_delimiter = ',',
+        value_parser = parse_origin, value_name = "ORIGIN"
+    )]
     pub allowed_origins: Vec<String>,
     /// Whether a proxy in front speaks TLS: browsers are then told to use nothing else (HSTS)
     #[arg(long, env = "DOCKET_BEHIND_TLS", default_value_t = false)]
@@ -310,9 +361,26 @@ mod tests {
         assert_eq!(mask("postgres://db/docket"), "postgres://db/docket");
         assert_eq!(mask("postgres://me@db/docket"), "postgres://me@db/docket");
         assert_eq!(mask("postgres://me:a/b@c@db/docket"), "postgres://me:********@db/docket");
-        assert_eq!(mask("postgres:///x?user=me&password=p&sslmode=off"), "postgres:///x?user=me&password=********&sslmode=off");
+        assert_eq!(
+            mask("postgres:///x?user=me&password=p&sslmode=off"),
+            "postgres:///x?user=me&password=********&sslmode=off"
+        );
         assert!(!mask("postgres://me:a?hunter2@db/docket").contains("hunter2"));
         assert!(!mask("postgres://db/x?p%61ssword=hunter2").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_empty_url_is_none() {
+        let parsed = Everything::parse_from(["docket", "--database-url", "", "--allowed-origins", ""]);
+        assert_eq!(parsed.database.url(), None);
+    }
+
+    #[test]
+    fn origins_are_whole_and_never_all() {
+        assert_eq!(parse_origin("https://App.example:8443/"), Ok("https://app.example:8443".to_owned()));
+        for wrong in ["*", "app.example", "https://", "https://app.example/path", "https://a b", "null"] {
+            assert!(parse_origin(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

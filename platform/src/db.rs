@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{LazyLock, Mutex, Once, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -172,9 +172,9 @@ impl Database {
 pub fn is_connection_failure(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            matches!(code.as_ref(), "57P01" | "57P02" | "57P03") || code.starts_with("08")
-        }),
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| matches!(code.as_ref(), "57P01" | "57P02" | "57P03") || code.starts_with("08")),
         _ => false,
     }
 }
@@ -216,36 +216,56 @@ pub async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Er
     }
 }
 
-type Probe = std::sync::Arc<tokio::sync::Mutex<Option<(Instant, Option<std::io::ErrorKind>)>>>;
+/// What the server says when it is asked for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reachability {
+    /// It gave one.
+    Answers,
+    /// It is there, but gives none: too many connections, no such role.
+    Refuses,
+    /// It said nothing in time.
+    Silent,
+    /// Nobody is there, or it is starting or ending.
+    Gone(std::io::ErrorKind),
+}
 
-/// Asks the server for a connection, at most every [`PROBE_FRESH`] for all callers together.
-async fn unreachable(pool: &PgPool) -> Option<sqlx::Error> {
-    static PROBES: LazyLock<Mutex<HashMap<(String, u16), Probe>>> = LazyLock::new(Mutex::default);
+type Probe = Arc<tokio::sync::Mutex<Option<(Instant, Reachability)>>>;
+
+/// Asks the server behind `pool` for a connection of its own, at most four times a second for all callers
+/// together. Answers within half a second however busy the pool is.
+pub async fn reachability(pool: &PgPool) -> Reachability {
+    static PROBES: LazyLock<Mutex<HashMap<String, Probe>>> = LazyLock::new(Mutex::default);
     let options = pool.connect_options();
-    let place = options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
-    let probe = {
-        let mut probes = PROBES.lock().unwrap_or_else(PoisonError::into_inner);
-        probes.entry((place, options.get_port())).or_default().clone()
-    };
+    // The URL leaves the role out, and another role may be refused.
+    let place = format!("{} {:?}", options.to_url_lossy(), options.get_options());
+    let probe = PROBES.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_default().clone();
     let mut last = probe.lock().await;
-    let found = match *last {
-        Some((at, found)) if at.elapsed() < PROBE_FRESH => found,
-        _ => {
-            let found = match timeout(PROBE_TIMEOUT, PgConnection::connect_with(&options)).await {
-                Ok(Ok(connection)) => {
-                    // The answer is known; how the goodbye goes does not matter.
-                    let _ = connection.close().await;
-                    None
-                }
-                Ok(Err(sqlx::Error::Io(error))) => Some(error.kind()),
-                Ok(Err(error)) if is_connection_failure(&error) => Some(std::io::ErrorKind::NotConnected),
-                Ok(Err(_)) | Err(_) => None,
-            };
-            *last = Some((Instant::now(), found));
-            found
+    if let Some((at, found)) = *last
+        && at.elapsed() < PROBE_FRESH
+    {
+        return found;
+    }
+    let found = match timeout(PROBE_TIMEOUT, PgConnection::connect_with(&options)).await {
+        Ok(Ok(connection)) => {
+            // The answer is known; how the goodbye goes does not matter.
+            let _ = connection.close().await;
+            Reachability::Answers
         }
+        Ok(Err(sqlx::Error::Io(error))) => Reachability::Gone(error.kind()),
+        Ok(Err(error)) if is_connection_failure(&error) => Reachability::Gone(std::io::ErrorKind::NotConnected),
+        Ok(Err(_)) => Reachability::Refuses,
+        Err(_) => Reachability::Silent,
     };
-    found.map(|kind| sqlx::Error::Io(kind.into()))
+    *last = Some((Instant::now(), found));
+    found
+}
+
+/// The connection failure, if the server is gone. One that is slow or full is waited for.
+async fn unreachable(pool: &PgPool) -> Option<sqlx::Error> {
+    match reachability(pool).await {
+        Reachability::Gone(kind) => Some(sqlx::Error::Io(kind.into())),
+        Reachability::Answers | Reachability::Refuses | Reachability::Silent => None,
+    }
 }
 
 /// Begins a transaction that sees and writes `tenant`'s rows only, in one round trip.

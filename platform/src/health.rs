@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use crate::db;
+use crate::db::{self, Reachability};
 use crate::shutdown::Shutdown;
 
 /// How long one check may take.
@@ -60,14 +60,17 @@ impl Health {
         self.checks.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), check);
     }
 
-    /// Adds a check that the database answers on this pool.
+    /// Adds a check that the database behind this pool can be reached. A busy pool is no reason to be unready.
     pub fn register_postgres(&self, name: impl Into<String>, pool: PgPool) {
         self.register(name, move || {
             let pool = pool.clone();
             async move {
-                let mut connection = db::acquire(&pool).await.map_err(|error| word(&error))?;
-                sqlx::query("SELECT 1").execute(&mut *connection).await.map_err(|error| word(&error))?;
-                Ok(())
+                match db::reachability(&pool).await {
+                    Reachability::Answers => Ok(()),
+                    Reachability::Refuses => Err("refusing"),
+                    Reachability::Silent => Err("timeout"),
+                    Reachability::Gone(_) => Err("unreachable"),
+                }
             }
         });
     }
@@ -97,16 +100,6 @@ impl Health {
     /// `/health/live` and `/health/ready`.
     pub fn router(&self) -> Router {
         Router::new().route("/health/live", get(live)).route("/health/ready", get(ready)).with_state(self.clone())
-    }
-}
-
-fn word(error: &sqlx::Error) -> &'static str {
-    if db::is_connection_failure(error) {
-        "unreachable"
-    } else if db::is_overload(error) {
-        "overloaded"
-    } else {
-        "failing"
     }
 }
 

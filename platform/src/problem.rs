@@ -111,8 +111,7 @@ impl Problem {
     /// 401 with the `Bearer` challenge. `code` is `unauthorized` or `token_expired`, or says more.
     pub fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, code).with_detail(detail);
-        problem.challenge =
-            Some(if code == "token_expired" { r#"Bearer error="invalid_token""# } else { "Bearer" });
+        problem.challenge = Some(if code == "token_expired" { r#"Bearer error="invalid_token""# } else { "Bearer" });
         problem
     }
 

@@ -25,14 +25,14 @@ pub enum TelemetryError {
 /// # Errors
 /// When the filter cannot be read.
 pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&args.log)
-        .map_err(|source| TelemetryError::Filter { filter: args.log.clone(), source })?;
+    let filter =
+        EnvFilter::try_new(&args.log).map_err(|source| TelemetryError::Filter { filter: args.log.clone(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(std::io::stderr);
     // An error means that a subscriber is there already: the first one stays.
     let _already_there = match args.log_format {
         LogFormat::Json => {
-            registry.with(layer.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
+            registry.with(layer.json().flatten_event(true).with_current_span(false).with_span_list(true)).try_init()
         }
         LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
     };

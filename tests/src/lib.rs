@@ -1,1 +1,192 @@
-//! Docket.
+//! What the stories, the fault campaign and the benchmarks share: databases, stores and small commands.
+//!
+//! A test run has one PostgreSQL cluster; each test gets a database of its own, cloned from a migrated template.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use docket_domain::consultation::{Command, Consultation, Due, Refusal, Request, Respond, decide};
+use docket_events::{
+    Category, StreamId,
+    consultation::{Decision, Person},
+};
+use docket_log::{Bell, CommandContext, Installation, Outcome, Store, StoreOptions, Topic, execute::ExecuteError, migrate};
+use docket_platform::{
+    db::{Database, DbRole},
+    embedded::{OWNER, ScratchCluster},
+    ids,
+};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// Shards per category in tests: few, so that streams meet.
+pub const SHARDS: u16 = 2;
+
+const TEMPLATE: &str = "docket_template";
+
+/// A database of a test's own.
+pub struct TestDatabase {
+    /// How to connect to it, with login roles.
+    pub database: Database,
+    /// What was fixed at its set-up.
+    pub installation: Installation,
+}
+
+impl TestDatabase {
+    /// A migrated, empty database on the run's cluster.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses.
+    pub async fn create() -> anyhow::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        static READY: OnceCell<Installation> = OnceCell::const_new();
+        let cluster = ScratchCluster::shared();
+        let installation = *READY.get_or_try_init(make_template).await?;
+        let name = format!("story_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await?;
+        owner.execute(AssertSqlSafe(format!("create database {name} template {TEMPLATE}"))).await?;
+        owner.close().await?;
+        Ok(Self { database: Database::embedded(cluster.connect_options(OWNER, &name)), installation })
+    }
+
+    /// A pool as `role`.
+    #[must_use]
+    pub fn pool(&self, role: DbRole) -> PgPool {
+        self.database.pool(role, 16, std::time::Duration::from_secs(5))
+    }
+
+    /// A store with a journal bell of its own: like another command-api process.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store_with(StoreOptions::default())
+    }
+
+    /// A store with other dimensions.
+    #[must_use]
+    pub fn store_with(&self, options: StoreOptions) -> Store {
+        Store::open(
+            &self.database,
+            self.pool(DbRole::Writer),
+            self.installation,
+            Bell::new(Topic::Journal),
+            options,
+        )
+    }
+}
+
+async fn make_template() -> anyhow::Result<Installation> {
+    let cluster = ScratchCluster::shared();
+    let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await?;
+    owner.execute(AssertSqlSafe(format!("create database {TEMPLATE}"))).await?;
+    owner.close().await?;
+    let mut template = PgConnection::connect_with(&cluster.connect_options(OWNER, TEMPLATE)).await?;
+    migrate::migrate(&mut template).await?;
+    let installation = Installation::set_up(&mut template, ids::new_id(), SHARDS).await?;
+    template.close().await?;
+    Ok(installation)
+}
+
+/// A fresh consultation stream.
+#[must_use]
+pub fn new_stream() -> StreamId {
+    StreamId::new(Category::Consultation, ids::new_id())
+}
+
+/// A fresh consultation stream in `shard`.
+#[must_use]
+pub fn new_stream_in(shard: u16) -> StreamId {
+    loop {
+        let stream = new_stream();
+        if stream.shard(SHARDS).shard == shard {
+            return stream;
+        }
+    }
+}
+
+/// A person with a readable name.
+#[must_use]
+pub fn person(n: u128) -> Person {
+    Person::named(Uuid::from_u128(n), format!("Person {n}"))
+}
+
+/// A request by person 1 with a title and, if given, a deadline.
+#[must_use]
+pub fn request(title: &str, deadline: Option<DateTime<Utc>>) -> Command {
+    Request {
+        title: title.to_owned(),
+        body: None,
+        context: None,
+        external_id: None,
+        requested_by: person(1),
+        reviewers: Vec::new(),
+        deadline: deadline.map(Due::At),
+    }
+    .into()
+}
+
+/// A comment by person `n`.
+#[must_use]
+pub fn comment(n: u128, text: &str) -> Command {
+    docket_domain::consultation::Comment { comment_id: ids::new_id(), by: person(n), text: text.to_owned() }.into()
+}
+
+/// A response by person `n`.
+#[must_use]
+pub fn respond(n: u128, decision: Decision) -> Command {
+    Respond { by: person(n), decision, comment: None }.into()
+}
+
+/// The tenant of most tests.
+pub const TENANT: Uuid = Uuid::from_u128(0x7e4a);
+
+/// A context of [`TENANT`] without a key.
+#[must_use]
+pub fn context() -> CommandContext {
+    CommandContext { tenant: TENANT, ..CommandContext::default() }
+}
+
+/// Executes a consultation command the way command-api does.
+///
+/// # Errors
+/// As [`Store::execute`].
+pub async fn execute(
+    store: &Store,
+    context: &CommandContext,
+    stream: StreamId,
+    command: Command,
+) -> Result<Outcome<Consultation, Refusal>, ExecuteError> {
+    store.execute(context, stream, |state: &Consultation, now| decide(state, command.clone(), now)).await
+}
+
+/// Executes a command that must be accepted.
+///
+/// # Errors
+/// When it is refused or has no outcome.
+pub async fn accept(
+    store: &Store,
+    context: &CommandContext,
+    stream: StreamId,
+    command: Command,
+) -> anyhow::Result<docket_log::Accepted<Consultation>> {
+    match execute(store, context, stream, command).await? {
+        Outcome::Accepted(accepted) => Ok(accepted),
+        Outcome::Refused(refusal) => Err(refusal).context("refused"),
+    }
+}
+
+/// Waits until `condition` gives a value, asking again and again; fails after ten seconds.
+///
+/// # Errors
+/// When the condition fails, or never gives a value.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        if let Some(value) = condition().await? {
+            return Ok(value);
+        }
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}

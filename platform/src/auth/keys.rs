@@ -213,8 +213,7 @@ pub(super) mod tests {
     }
 
     pub(crate) fn claims() -> Claims {
-        let principal =
-            Principal { user_id: Uuid::from_u128(1), tenant: Uuid::from_u128(2), role: Role::Reviewer };
+        let principal = Principal { user_id: Uuid::from_u128(1), tenant: Uuid::from_u128(2), role: Role::Reviewer };
         Claims::new(principal, Uuid::from_u128(3), now(), Duration::from_secs(600))
     }
 

@@ -9,6 +9,7 @@ mod store;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -112,7 +113,7 @@ pub struct Claims {
 
 impl Claims {
     /// Claims for `principal`, valid from `now` for `lifetime`.
-    pub fn new(principal: Principal, jti: Uuid, now: DateTime<Utc>, lifetime: std::time::Duration) -> Self {
+    pub fn new(principal: Principal, jti: Uuid, now: DateTime<Utc>, lifetime: Duration) -> Self {
         let iat = now.timestamp();
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         Self {
@@ -149,6 +150,9 @@ pub enum AuthError {
     /// No key of ours has this id.
     #[error("the token names a key that is not ours")]
     UnknownKey,
+    /// The keys could not be loaded a moment ago, so no token can be judged.
+    #[error("no signing keys are known yet")]
+    NoKeys,
     /// No key may sign.
     #[error("there is no key to sign with")]
     NoSigningKey,
@@ -172,6 +176,7 @@ impl From<AuthError> for Problem {
                 Self::unauthorized("unauthorized", "The token is not valid.")
             }
             AuthError::Database(error) => error.into(),
+            AuthError::NoKeys => Self::unavailable("database_unavailable", Duration::from_secs(1)),
             AuthError::NoSigningKey | AuthError::BadKey(_) => Self::internal(error),
         }
     }

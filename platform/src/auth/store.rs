@@ -23,9 +23,9 @@ pub async fn load_keys(pool: &PgPool) -> Result<Keys, AuthError> {
     )
     .fetch_all(&mut *connection)
     .await?;
-    let keys = rows.into_iter().map(|(kid, public, private, retires_at)| {
-        SigningKey::from_der(kid, &public, Some(private), retires_at)
-    });
+    let keys = rows
+        .into_iter()
+        .map(|(kid, public, private, retires_at)| SigningKey::from_der(kid, &public, Some(private), retires_at));
     Ok(Keys::new(keys.collect::<Result<_, _>>()?))
 }
 
@@ -61,12 +61,12 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::db::{Database, DbRole};
-    use crate::embedded::ScratchCluster;
+    use crate::embedded::{DATABASE, OWNER, ScratchCluster};
     use std::time::Duration;
 
     #[tokio::test]
     async fn racing_processes_make_one_first_key() {
-        let owner = ScratchCluster::shared().connect_options("postgres", "postgres");
+        let owner = ScratchCluster::shared().connect_options(OWNER, DATABASE);
         let pool = Database::embedded(owner).pool(DbRole::Owner, 8, Duration::from_secs(10));
         sqlx::raw_sql(
             "CREATE SCHEMA auth;

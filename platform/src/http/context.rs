@@ -4,6 +4,7 @@
 //! further than to repeat it: ids are bounded and visible ASCII, or are replaced.
 
 use std::convert::Infallible;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
@@ -20,6 +21,9 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// `traceparent`: W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The target of the line that is logged for each request: `DOCKET_LOG=info,docket::access=off` drops it.
+pub const ACCESS_LOG: &str = "docket::access";
 
 const ID_LIMIT: usize = 128;
 
@@ -113,7 +117,19 @@ pub(super) async fn establish(mut request: Request, next: Next) -> Response {
         method = %request.method(),
         route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str),
     );
-    let mut response = CURRENT.scope(context.clone(), next.run(request).instrument(span)).await;
+    let answered = async {
+        let started = Instant::now();
+        let response = next.run(request).await;
+        // Without the path and the query: they may hold what must not be logged.
+        tracing::info!(
+            target: ACCESS_LOG,
+            status = response.status().as_u16(),
+            milliseconds = started.elapsed().as_secs_f64() * 1_000.0,
+            "answered"
+        );
+        response
+    };
+    let mut response = CURRENT.scope(context.clone(), answered.instrument(span)).await;
     let headers = response.headers_mut();
     // Both were checked to be visible ASCII.
     if let Ok(value) = HeaderValue::from_str(&context.request_id) {

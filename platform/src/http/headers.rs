@@ -40,8 +40,11 @@ fn invalid(name: &HeaderName, detail: &str) -> Problem {
         "if-match" => "If-Match",
         other => other,
     };
-    Problem::bad_request("invalid_header", format!("The header {field} is not valid."))
-        .with_error(FieldError::coded(field, "invalid_value", detail))
+    Problem::bad_request("invalid_header", format!("The header {field} is not valid.")).with_error(FieldError::coded(
+        field,
+        "invalid_value",
+        detail,
+    ))
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
@@ -99,7 +102,9 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             .and_then(|digits| digits.parse().ok());
         match version {
             Some(version) => Ok(Self(Some(version))),
-            None => Err(invalid(&header::IF_MATCH, "Must be one strong entity tag as answered in ETag, such as \"7\".")),
+            None => {
+                Err(invalid(&header::IF_MATCH, "Must be one strong entity tag as answered in ETag, such as \"7\"."))
+            }
         }
     }
 }

@@ -49,9 +49,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Json<T>, Problem> {
         ));
     }
     strict::check(text).map_err(|refused| match refused {
-        Refused::Syntax(error) => {
-            Problem::bad_request("invalid_json", format!("The body is not valid JSON: {error}."))
-        }
+        Refused::Syntax(error) => Problem::bad_request("invalid_json", format!("The body is not valid JSON: {error}.")),
         Refused::Flawed(Flaw::DuplicateKey, path) => Problem::bad_request("duplicate_key", "A key is given twice.")
             .with_error(FieldError::coded(path, "duplicate_key", "Given more than once.")),
         Refused::Flawed(Flaw::NulCharacter, path) => Problem::validation(vec![FieldError::coded(

@@ -1,8 +1,8 @@
 //! Path and query parameters, refused as problems. Owns nothing but the wording.
 
+use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, rejection::FailedToDeserializePathParams};
-use axum::extract::path::ErrorKind;
 
 use crate::problem::{FieldError, Problem};
 
@@ -28,9 +28,11 @@ impl From<PathRejection> for Problem {
 fn path_parameter(failed: FailedToDeserializePathParams) -> Problem {
     let problem = Problem::bad_request("invalid_path", "The path names something that cannot exist.");
     match failed.into_kind() {
-        ErrorKind::ParseErrorAtKey { key, expected_type, .. } => {
-            problem.with_error(FieldError::coded(key, "invalid_value", format!("Expected {}.", kind_name(expected_type))))
-        }
+        ErrorKind::ParseErrorAtKey { key, expected_type, .. } => problem.with_error(FieldError::coded(
+            key,
+            "invalid_value",
+            format!("Expected {}.", kind_name(expected_type)),
+        )),
         ErrorKind::DeserializeError { key, message, .. } => {
             problem.with_error(FieldError::coded(key, "invalid_value", message))
         }

@@ -28,7 +28,11 @@ pub(super) async fn headers(behind_tls: bool, request: Request, next: Next) -> R
 
 /// Cross-origin rules for the origins that may call from a browser; none when only the own origin may.
 pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()).collect();
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter(|origin| !origin.is_empty() && *origin != "*")
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
     if origins.is_empty() {
         return None;
     }

@@ -268,6 +268,9 @@ mod tests {
             plain("invalid type: sequence, expected struct RequestBody at line 1 column 2"),
             "invalid type: array, expected an object"
         );
-        assert_eq!(plain("invalid type: string \"x\", expected u32"), "invalid type: string \"x\", expected a whole number that is not negative");
+        assert_eq!(
+            plain("invalid type: string \"x\", expected u32"),
+            "invalid type: string \"x\", expected a whole number that is not negative"
+        );
     }
 }

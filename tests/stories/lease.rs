@@ -1,0 +1,38 @@
+//! Leases: shards are shared evenly, and pass on when their holder is gone.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use docket_events::Category;
+use docket_log::lease::Leases;
+use docket_platform::{db::DbRole, ids};
+use docket_tests::{SHARDS, TestDatabase, eventually};
+
+#[tokio::test]
+async fn shards_are_shared_evenly_and_pass_on_when_their_holder_is_gone() -> Result<()> {
+    let db = TestDatabase::create().await?;
+    let all: Vec<_> = Category::ALL.into_iter().flat_map(|category| db.installation.shards_of(category)).collect();
+    let ttl = Duration::from_millis(300);
+    let join = || Leases::join(db.pool(DbRole::Projector), "team", ids::new_id(), ttl, all.clone());
+    let (mut first, mut second) = (join(), join());
+    assert_eq!(first.tick().await?.len(), all.len());
+    let half = all.len() / 2;
+    eventually("an even share", async || {
+        let one = first.tick().await?.clone();
+        let two = second.tick().await?.clone();
+        assert!(one.is_disjoint(&two), "nobody works a shard twice: {one:?} {two:?}");
+        Ok((one.len() == half && two.len() == half).then_some(()))
+    })
+    .await?;
+    // The first one dies without a word.
+    drop(first);
+    eventually("everything passed on", async || {
+        let held = second.tick().await?.len();
+        Ok((held == all.len()).then_some(()))
+    })
+    .await?;
+    second.leave().await?;
+    let mut third = join();
+    assert_eq!(third.tick().await?.len(), usize::from(SHARDS) * Category::ALL.len());
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Stories over real parts: each test shows a behaviour that a user or an operator could notice.
+
+mod append;
+mod idempotency;
+mod lease;
+mod snapshot;
