@@ -1,1 +1,51 @@
-//! Docket.
+//! The command API: HTTP in, a decision, an append to the journal, the answer.
+//!
+//! Owns the write half of the HTTP interface ([`router`]), logging in, the deadline scheduler ([`scheduler`]), the first start
+//! ([`setup`]) and the tidying of the write side ([`housekeeping`]). It must not decide (that is `docket_domain`), must not order or
+//! store events (`docket_log`), and answers no reads of read models (`query-api`).
+//!
+//! A request goes: [`State`]'s router -> who ([`auth`]) and may they ([`permissions`]) -> strict JSON -> a command of the domain ->
+//! `docket_log::Store::execute` -> the resource as it is after the command, with `ETag` and `Docket-Position`.
+
+pub mod auth;
+pub mod config;
+pub mod consultation;
+mod error;
+pub mod housekeeping;
+mod openapi;
+pub mod people;
+pub mod permissions;
+pub mod scheduler;
+pub mod setup;
+mod state;
+
+use axum::{Extension, Router};
+use docket_platform::Shutdown;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use config::{Config, FirstStartArgs};
+pub use state::State;
+
+fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(auth::router()).merge(consultation::router())
+}
+
+/// The routes of this role. Whoever serves them puts them behind `docket_platform::http::harden`.
+pub fn router(state: State) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router.layer(Extension(state.authenticator.clone())).with_state(state)
+}
+
+/// The description of these routes, to be merged with the other roles' and served.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// Starts the deadline scheduler and the housekeeping; both end with `shutdown`, which waits for what they have in hand.
+pub fn spawn_scheduler(state: &State, shutdown: &Shutdown) {
+    let token = shutdown.token();
+    shutdown.spawn(scheduler::run(state.store.clone(), token.clone()));
+    shutdown.spawn(housekeeping::run(state.store.pool().clone(), token));
+}

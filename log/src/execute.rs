@@ -91,6 +91,8 @@ pub enum Outcome<A, R> {
 /// A command that was done.
 #[derive(Debug, Clone)]
 pub struct Accepted<A> {
+    /// The stream: for a repetition the one of the first answer, whatever id was invented this time.
+    pub stream: StreamId,
     /// The state after the command, personal fields sealed.
     pub state: A,
     /// The stream's version after the command.
@@ -183,8 +185,8 @@ impl Store {
     /// Decides a command on the stream's newest state and journals what it decided.
     ///
     /// `decide` is called again on a fresh state whenever another command was faster. Its `now` is the database's time, never
-    /// earlier than the stream's last event. A stream of another tenant than the context's does not exist. A refusal is given only after the key was read once more, so that a repetition that
-    /// overtook its own first attempt gets the first answer.
+    /// earlier than the stream's last event. A stream of another tenant than the context's does not exist. A refusal is given only
+    /// after the key was read once more, so that a repetition that overtook its own first attempt gets the first answer.
     ///
     /// # Errors
     /// See [`ExecuteError`].
@@ -329,6 +331,7 @@ impl Store {
 
     fn accepted<A: Aggregate>(&self, stream: StreamId, loaded: &Loaded<A>, status: u16, replayed: bool) -> Accepted<A> {
         Accepted {
+            stream,
             state: loaded.state.clone(),
             version: loaded.version,
             position: Position::at(self.installation().shard_of(stream), loaded.sequence),

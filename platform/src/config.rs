@@ -179,7 +179,7 @@ pub struct DatabaseArgs {
     #[arg(long, env = "DATABASE_URL_READ", hide_env_values = true, value_name = "URL")]
     pub database_url_read: Option<Masked>,
     /// Lanes that append to the journal; each holds one connection and owns a share of the shards
-    #[arg(long, env = "DOCKET_WRITER_LANES", default_value_t = 4, value_parser = at_most(64), value_name = "N")]
+    #[arg(long, env = "DOCKET_WRITER_LANES", default_value_t = 2, value_parser = at_most(64), value_name = "N")]
     pub writer_lanes: u32,
     /// Connections of the command API beside its lanes
     #[arg(

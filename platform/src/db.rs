@@ -18,6 +18,8 @@ use uuid::Uuid;
 use crate::config::Masked;
 use crate::metrics;
 
+/// How long a pooled connection may rest before it is asked whether it still lives.
+const RESTED: Duration = Duration::from_secs(1);
 /// What a waiting request is patient for before it asks whether the server is there at all.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long the answer to that question is believed.
@@ -155,6 +157,17 @@ impl Database {
             .acquire_timeout(acquire_timeout)
             .max_lifetime(Duration::from_secs(30 * 60))
             .idle_timeout(Duration::from_secs(10 * 60))
+            // A ping at every acquire would be a second round trip for every command and query: only a connection that
+            // rested for a while is asked whether it still lives.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > RESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(self.connect_options(role))
     }
 

@@ -4,12 +4,14 @@
 //! internal cause: causes are logged beside the request id, the client gets the request id.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::breaker::BreakerError;
@@ -72,6 +74,9 @@ pub struct ProblemDocument {
     /// Seconds after which trying again makes sense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// What else this kind of problem tells, such as the actual version.
+    #[serde(flatten)]
+    pub members: BTreeMap<String, Value>,
 }
 
 /// A refusal on its way to a client. Turn it into a response, or read its parts for another protocol.
@@ -83,12 +88,13 @@ pub struct Problem {
     errors: Vec<FieldError>,
     retry_after: Option<u32>,
     challenge: Option<&'static str>,
+    members: BTreeMap<String, Value>,
 }
 
 impl Problem {
     /// Any problem: prefer the named constructors.
     pub fn new(status: StatusCode, code: &'static str) -> Self {
-        Self { status, code, detail: None, errors: Vec::new(), retry_after: None, challenge: None }
+        Self { status, code, detail: None, errors: Vec::new(), retry_after: None, challenge: None, members: BTreeMap::new() }
     }
 
     /// 400: the request cannot be understood.
@@ -190,6 +196,13 @@ impl Problem {
         self
     }
 
+    /// A member of its own (RFC 9457, extension members).
+    #[must_use]
+    pub fn with_member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.members.insert(name.into(), value.into());
+        self
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -226,6 +239,7 @@ impl Problem {
             request_id: context::current().map(|context| context.request_id),
             errors: self.errors.clone(),
             retry_after: self.retry_after,
+            members: self.members.clone(),
         }
     }
 }

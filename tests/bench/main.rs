@@ -1,1 +1,65 @@
-fn main() {}
+//! The benchmark: every figure beside its yardstick from the same run, and the ratio.
+//!
+//! `script/bench [small|full]` builds it in release form and runs it. Seconds of one machine mean little; the ratios are what to
+//! read. Nothing here passes or fails: it prints, and says where a target is missed.
+
+mod append;
+mod report;
+mod yardstick;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use docket_platform::embedded::ScratchCluster;
+use report::Report;
+
+/// How much is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Size {
+    /// Some seconds: shows that everything runs, the figures are rough.
+    Small,
+    /// Some minutes: the figures that docs/performance.md quotes.
+    Full,
+}
+
+impl Size {
+    /// Seconds per measurement.
+    const fn seconds(self) -> f64 {
+        match self {
+            Self::Small => 0.5,
+            Self::Full => 5.0,
+        }
+    }
+
+    /// `full` for a full run, `small` for a small one.
+    const fn pick<T: Copy>(self, small: T, full: T) -> T {
+        match self {
+            Self::Small => small,
+            Self::Full => full,
+        }
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures Docket against its yardsticks on this machine")]
+struct Args {
+    /// How much is run
+    #[arg(value_enum, default_value = "small")]
+    size: Size,
+    /// Only the sections whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    // Durable, unlike the cluster of the tests: commits cost what they cost.
+    let cluster = ScratchCluster::start_with(|config| config.durable = true)?;
+    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
+    let mut report = Report::new();
+    if wanted("append") {
+        append::run(&cluster, args.size, &mut report).await?;
+    }
+    report.print();
+    Ok(())
+}

@@ -9,6 +9,7 @@ pub mod command;
 pub mod decide;
 pub mod state;
 mod validate;
+pub mod view;
 
 #[cfg(test)]
 mod properties;

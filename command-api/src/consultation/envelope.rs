@@ -1,0 +1,105 @@
+//! What comes with a command besides its body: who, under which key, against which version, in which request.
+//!
+//! Owns the order in which a request is refused before its body is looked at: 401, then 403, then malformed headers. It must not
+//! look at the body.
+
+use std::marker::PhantomData;
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, OriginalUri},
+    http::request::Parts,
+};
+use docket_events::Metadata;
+use docket_log::{CommandContext, IdempotencyKey, Statuses};
+use docket_platform::{
+    FieldError, Problem,
+    auth::Principal,
+    http::{self, IfMatch, RequestContext},
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    permissions::{self, Action},
+    state::State,
+};
+
+/// The action that a route needs leave for.
+pub(super) trait Needs: Send + Sync {
+    /// The action.
+    const ACTION: Action;
+}
+
+/// Everything about a command but its body. Extracting it refuses whoever may not do what `N` needs.
+#[derive(Debug)]
+pub(super) struct Envelope<N> {
+    /// Who commands.
+    pub(super) principal: Principal,
+    request: RequestContext,
+    key: Option<String>,
+    if_match: Option<u64>,
+    /// Method and template of the path: the key's scope.
+    route: String,
+    /// The path as it came: part of what a repeated request must repeat.
+    path: String,
+    needs: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequestParts<State> for Envelope<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let principal = Principal::from_request_parts(parts, state).await?;
+        permissions::check(principal.role, N::ACTION)?;
+        let http::IdempotencyKey(key) = http::IdempotencyKey::from_request_parts(parts, state).await?;
+        if key.is_none() && state.config.require_idempotency_key {
+            return Err(key_required());
+        }
+        let IfMatch(if_match) = IfMatch::from_request_parts(parts, state).await?;
+        let Ok(request) = RequestContext::from_request_parts(parts, state).await;
+        let path = match parts.extensions.get::<OriginalUri>() {
+            Some(OriginalUri(uri)) => uri.path().to_owned(),
+            None => parts.uri.path().to_owned(),
+        };
+        let template = parts.extensions.get::<MatchedPath>().map_or(path.as_str(), MatchedPath::as_str);
+        let route = format!("{} {template}", parts.method);
+        Ok(Self { principal, request, key, if_match, route, path, needs: PhantomData })
+    }
+}
+
+impl<N> Envelope<N> {
+    /// What the journal needs to know besides the command.
+    pub(super) fn context(&self, body_hash: [u8; 32], status: Statuses) -> CommandContext {
+        let Principal { user_id, tenant, .. } = self.principal;
+        CommandContext {
+            tenant,
+            metadata: Metadata {
+                principal: Some(user_id),
+                correlation_id: Some(self.request.correlation_id.clone()),
+                causation_id: Some(self.request.request_id.clone()),
+                traceparent: self.request.traceparent.clone(),
+            },
+            idempotency: self
+                .key
+                .as_deref()
+                .map(|key| IdempotencyKey::scoped(tenant, user_id, &self.route, key, self.request_hash(body_hash))),
+            if_match: self.if_match,
+            claims: Vec::new(),
+            status,
+        }
+    }
+
+    fn request_hash(&self, body_hash: [u8; 32]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [&self.route, &self.path] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.update(body_hash);
+        hash.finalize().into()
+    }
+}
+
+fn key_required() -> Problem {
+    Problem::bad_request("idempotency_key_required", "Commands need an Idempotency-Key here, so that they can be repeated.")
+        .with_error(FieldError::coded("Idempotency-Key", "missing_header", "Must be given."))
+}

@@ -1,0 +1,102 @@
+//! Why a command to a consultation is not done, and what the client is told. Owns the mapping, exhaustively.
+
+use axum::response::{IntoResponse, Response};
+use docket_domain::consultation::Refusal;
+use docket_log::ExecuteError;
+use docket_platform::{FieldError, Problem, breaker::BreakerError};
+
+use crate::error;
+
+/// Why a command is not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RouteError {
+    /// The request contradicts itself.
+    #[error("`{field}` {reason}")]
+    Contradiction {
+        /// The field to leave out.
+        field: &'static str,
+        /// What it contradicts.
+        reason: &'static str,
+    },
+    /// Judged and refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Not judged, or not written.
+    #[error(transparent)]
+    Failed(#[from] BreakerError<ExecuteError>),
+    /// The token is good, but its person is gone.
+    #[error("the person was erased")]
+    PersonGone,
+    /// What was journalled cannot be shown.
+    #[error("an accepted command left no consultation behind")]
+    Nothing,
+}
+
+impl From<RouteError> for Problem {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::Contradiction { field, reason } => invalid(field, reason),
+            RouteError::Refused(refusal) => of_refusal(refusal),
+            RouteError::Failed(error) => error::of_breaker(error),
+            RouteError::PersonGone => Self::unauthorized("unauthorized", "The account that this token speaks for is gone."),
+            RouteError::Nothing => Self::internal(error),
+        }
+    }
+}
+
+impl IntoResponse for RouteError {
+    fn into_response(self) -> Response {
+        Problem::from(self).into_response()
+    }
+}
+
+fn of_refusal(refusal: Refusal) -> Problem {
+    let code = refusal.code();
+    let detail = sentence(&refusal.to_string());
+    match refusal {
+        Refusal::NotFound => Problem::not_found(detail),
+        Refusal::Invalid { field, reason } => invalid(field, &reason),
+        Refusal::FourEyes | Refusal::NotAReviewer | Refusal::NotTheRequester => Problem::forbidden(code, detail),
+        Refusal::AlreadyEnded { state } => Problem::conflict(code, detail).with_member("state", state.as_str()),
+    }
+}
+
+fn invalid(field: &'static str, reason: &str) -> Problem {
+    Problem::validation(vec![FieldError::coded(field, "invalid_value", sentence(reason))])
+}
+
+/// Refusals are parts of sentences; a problem's detail is a whole one.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use docket_domain::consultation::State;
+
+    #[test]
+    fn every_refusal_has_its_status_and_code() {
+        let invalid = Refusal::Invalid { field: "title", reason: "must have 1 to 200 characters".to_owned() };
+        for (refusal, status, code) in [
+            (Refusal::NotFound, 404, "not_found"),
+            (invalid, 422, "validation_failed"),
+            (Refusal::FourEyes, 403, "four_eyes"),
+            (Refusal::NotAReviewer, 403, "not_a_reviewer"),
+            (Refusal::NotTheRequester, 403, "not_the_requester"),
+            (Refusal::AlreadyEnded { state: State::TimedOut }, 409, "already_ended"),
+        ] {
+            let problem = of_refusal(refusal);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+        }
+    }
+
+    #[test]
+    fn an_ended_consultation_says_how_and_an_invalid_field_which() {
+        let ended = of_refusal(Refusal::AlreadyEnded { state: State::Withdrawn }).document();
+        assert_eq!(ended.members["state"], "withdrawn");
+        let invalid = of_refusal(Refusal::Invalid { field: "title", reason: "must not be blank".to_owned() });
+        assert_eq!((invalid.errors()[0].field.as_str(), invalid.errors()[0].detail.as_str()), ("title", "Must not be blank."));
+    }
+}

@@ -1,0 +1,28 @@
+//! Commands to consultations: a folder of four routes, and what they share.
+//!
+//! Owns how a request becomes a command of `docket_domain::consultation` and how the outcome is answered. It must not judge: whether
+//! a command is accepted is decided there, on the state at hand.
+
+mod ask;
+mod comment;
+mod envelope;
+mod error;
+mod resource;
+mod respond;
+mod run;
+mod withdraw;
+
+pub use ask::stream_of;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::state::State;
+
+/// The routes of this folder.
+pub(crate) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(ask::handler))
+        .routes(routes!(respond::handler))
+        .routes(routes!(comment::handler))
+        .routes(routes!(withdraw::handler))
+}

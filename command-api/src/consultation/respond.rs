@@ -1,0 +1,67 @@
+//! `POST /api/v1/consultations/{id}/responses`: answer as a reviewer.
+
+use axum::response::Response;
+use docket_domain::consultation::{self, view::ConsultationView};
+use docket_events::consultation::Decision;
+use docket_log::Statuses;
+use docket_platform::http::{Json, Path};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    envelope::{Envelope, Needs},
+    error::RouteError,
+    run,
+};
+use crate::{openapi::CommandProblems, permissions::Action, state::State};
+
+/// The answer of a reviewer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RespondRequest, example = json!({"decision": "approve", "comment": "Rolled back twice this week: watch the error rate."}))]
+pub(super) struct Request {
+    /// `approve` or `reject`.
+    #[schema(value_type = String, pattern = "^(approve|reject)$")]
+    decision: Decision,
+    /// Why, at most 10,000 characters.
+    comment: Option<String>,
+}
+
+pub(super) struct Respond;
+
+impl Needs for Respond {
+    const ACTION: Action = Action::Respond;
+}
+
+/// Answer a consultation
+///
+/// One answer decides. Whoever asked cannot answer (four-eyes principle). An answer after the deadline is recorded as late, changes no
+/// outcome, and is answered 200 with the state `timed_out`.
+#[utoipa::path(
+    post, path = "/api/v1/consultations/{id}/responses", operation_id = "respond", tag = "consultations",
+    request_body = Request,
+    params(
+        ("id" = Uuid, Path, description = "The consultation"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeating the request under the same key gets the first answer"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the consultation must have"),
+    ),
+    responses(
+        (status = OK, description = "The consultation after the answer", body = ConsultationView, headers(
+            ("ETag" = String, description = "The version, for `If-Match`"),
+            ("Docket-Position" = String, description = "Send it with a read that must see this"),
+        )),
+        CommandProblems,
+    ),
+)]
+pub(super) async fn handler(
+    axum::extract::State(state): axum::extract::State<State>,
+    envelope: Envelope<Respond>,
+    Path(id): Path<Uuid>,
+    Json { value: Request { decision, comment }, hash }: Json<Request>,
+) -> Result<Response, RouteError> {
+    let by = run::person(&state, &envelope).await?;
+    let command = consultation::Respond { by, decision, comment };
+    let done = run::run(&state, &envelope.context(hash, Statuses::default()), id, command.into()).await?;
+    Ok(done.ok())
+}

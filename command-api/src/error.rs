@@ -1,0 +1,72 @@
+//! Problems that several routes share: a journal that cannot, and what it refuses before anything is decided.
+//!
+//! Owns the mapping of [`ExecuteError`] to HTTP, exhaustively. It must not tell a client why the journal failed.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use docket_events::envelope::MAX_EVENT_BYTES;
+use docket_log::ExecuteError;
+use docket_platform::{Problem, breaker::BreakerError};
+
+/// When to come back after a 503.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The database is not there.
+pub(crate) fn unreachable() -> Problem {
+    Problem::unavailable("database_unavailable", RETRY_AFTER)
+}
+
+/// What a failed command answers.
+pub(crate) fn of_execute(error: ExecuteError) -> Problem {
+    match error {
+        ExecuteError::KeyReused => Problem::unprocessable(
+            "idempotency_key_reused",
+            "This Idempotency-Key was used for another request; a new request needs a new key.",
+        ),
+        ExecuteError::VersionMismatch { actual } => {
+            Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch")
+                .with_detail(format!("If-Match names another version than {actual}."))
+                .with_member("version", actual)
+        }
+        ExecuteError::EventTooLarge { bytes } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "event_too_large")
+            .with_detail(format!("This would make an event of {bytes} bytes; at most {MAX_EVENT_BYTES} are kept.")),
+        ExecuteError::Contended => Problem::unavailable("contended", RETRY_AFTER),
+        ExecuteError::Unreachable => unreachable(),
+        ExecuteError::Busy => Problem::unavailable("overloaded", RETRY_AFTER),
+        // No route of these claims anything: it is our mistake.
+        error @ (ExecuteError::ClaimTaken | ExecuteError::Internal(_)) => Problem::internal(error),
+    }
+}
+
+/// The same behind a breaker.
+pub(crate) fn of_breaker(error: BreakerError<ExecuteError>) -> Problem {
+    match error {
+        BreakerError::Open { .. } => unreachable(),
+        BreakerError::Failed(error) => of_execute(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_status_and_code() {
+        for (error, status, code) in [
+            (ExecuteError::KeyReused, 422, "idempotency_key_reused"),
+            (ExecuteError::VersionMismatch { actual: 7 }, 412, "version_mismatch"),
+            (ExecuteError::EventTooLarge { bytes: 1 }, 413, "event_too_large"),
+            (ExecuteError::Contended, 503, "contended"),
+            (ExecuteError::Unreachable, 503, "database_unavailable"),
+            (ExecuteError::Busy, 503, "overloaded"),
+            (ExecuteError::ClaimTaken, 500, "internal"),
+            (ExecuteError::Internal("secret".to_owned()), 500, "internal"),
+        ] {
+            let problem = of_execute(error);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+            assert_eq!(problem.retry_after(), (status == 503).then_some(1), "{code}");
+            assert!(!problem.detail().unwrap_or_default().contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The description of this role's part of the HTTP interface.
+//!
+//! Owns what all operations have in common: the problems, the security scheme, the title. The operations describe themselves.
+
+use std::collections::BTreeMap;
+
+use docket_platform::{ProblemDocument, problem::PROBLEM_JSON};
+use utoipa::{
+    IntoResponses, Modify, OpenApi, ToSchema,
+    openapi::{
+        self, ContentBuilder, RefOr, Response, ResponseBuilder,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+/// What the document says before its operations.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "Docket: commands", description = "Asks for human decisions and takes them. Reads are elsewhere; writes are here."),
+    components(schemas(ProblemDocument)),
+    modifiers(&Bearer),
+    security(("bearer" = [])),
+    tags(
+        (name = "auth", description = "Logging in"),
+        (name = "consultations", description = "Requests for a decision"),
+    ),
+)]
+pub(crate) struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
+        document.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+    }
+}
+
+/// The problems of every command.
+pub(crate) struct CommandProblems;
+
+impl IntoResponses for CommandProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, `invalid_header`, `idempotency_key_required`, …"),
+            ("401", "No valid token: `unauthorized`, `token_expired`"),
+            ("403", "Not allowed: `forbidden`, `four_eyes`, `not_a_reviewer`, `not_the_requester`"),
+            ("404", "There is no such consultation: `not_found`"),
+            ("409", "It has its outcome: `already_ended`; the member `state` says which"),
+            ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
+            ("413", "Too large: `too_large`, `event_too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of logging in.
+pub(crate) struct LoginProblems;
+
+impl IntoResponses for LoginProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
+            ("401", "Unknown address or wrong password: `invalid_credentials`"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, with `Retry-After`"),
+        ])
+    }
+}
+
+fn problems(table: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let schema = RefOr::Ref(openapi::Ref::from_schema_name(ProblemDocument::name()));
+    table
+        .iter()
+        .map(|(status, description)| {
+            let content = ContentBuilder::new().schema(Some(schema.clone())).build();
+            let response = ResponseBuilder::new().description(*description).content(PROBLEM_JSON, content).build();
+            ((*status).to_owned(), RefOr::T(response))
+        })
+        .collect()
+}

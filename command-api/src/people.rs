@@ -1,0 +1,48 @@
+//! The names of people, as events carry them.
+//!
+//! Owns a cache of at most a minute, which is also how long a person who was erased may still be named here. It must not hold
+//! anything but names, and never writes.
+
+use std::{sync::Arc, time::Duration};
+
+use docket_domain::identity::User;
+use docket_events::{Category, StreamId};
+use docket_log::{ExecuteError, Store};
+use moka::future::Cache;
+use uuid::Uuid;
+
+/// How long a name is believed.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
+/// Names by user.
+#[derive(Debug, Clone)]
+pub struct People {
+    store: Store,
+    names: Cache<Uuid, Arc<str>>,
+}
+
+impl People {
+    /// Names that are read from `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, names: Cache::builder().max_capacity(50_000).time_to_live(MAX_AGE).build() }
+    }
+
+    /// The name of a user; none when there is no such user, or the person was erased.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn name(&self, user: Uuid) -> Result<Option<Arc<str>>, ExecuteError> {
+        if let Some(name) = self.names.get(&user).await {
+            return Ok(Some(name));
+        }
+        let (mut loaded, _) = self.store.load::<User>(StreamId::new(Category::Identity, user), None).await?;
+        self.store.vault().open(std::slice::from_mut(&mut loaded.state)).await?;
+        let Some(name) = loaded.state.registered.as_ref().and_then(|registered| registered.name.value()) else {
+            return Ok(None);
+        };
+        let name: Arc<str> = name.as_str().into();
+        self.names.insert(user, name.clone()).await;
+        Ok(Some(name))
+    }
+}

@@ -1,0 +1,79 @@
+//! What the handlers share. Owns nothing but the assembly.
+
+use std::sync::Arc;
+
+use docket_events::consultation::Person;
+use docket_log::{ExecuteError, Store};
+use docket_platform::{
+    auth::{Authenticator, Principal},
+    breaker::{Breaker, BreakerError, BreakerSettings},
+    db,
+};
+
+use crate::{
+    auth::{accounts::Accounts, password::Hasher},
+    config::Config,
+    people::People,
+};
+
+/// What the handlers share. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(crate) store: Store,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) config: Config,
+    pub(crate) accounts: Accounts,
+    pub(crate) hasher: Hasher,
+    pub(crate) people: People,
+    breaker: Breaker,
+}
+
+impl State {
+    /// Puts the parts together. `authenticator` verifies and signs access tokens.
+    #[must_use]
+    pub fn new(store: Store, authenticator: Arc<Authenticator>, config: Config) -> Self {
+        Self {
+            accounts: Accounts::new(store.pool().clone()),
+            hasher: Hasher::new(config.login_queue as usize),
+            people: People::new(store.clone()),
+            breaker: Breaker::new("postgres", BreakerSettings::default()),
+            store,
+            authenticator,
+            config,
+        }
+    }
+
+    /// The journal that the commands are written to.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Hashes and verifies passwords; how often is counted there.
+    #[must_use]
+    pub const fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Asks the database, unless it is known to be gone. Only a lost connection counts against it: locks and a busy pool do not.
+    pub(crate) async fn guarded<T>(
+        &self,
+        work: impl Future<Output = Result<T, ExecuteError>>,
+    ) -> Result<T, BreakerError<ExecuteError>> {
+        self.breaker.call(|error| matches!(error, ExecuteError::Unreachable), work).await
+    }
+
+    /// The same for a plain query.
+    pub(crate) async fn guarded_query<T>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, BreakerError<sqlx::Error>> {
+        self.breaker.call(db::is_connection_failure, work).await
+    }
+
+    /// The principal as events name it; none when the person is gone.
+    pub(crate) async fn person(&self, principal: &Principal) -> Result<Option<Person>, BreakerError<ExecuteError>> {
+        let name = self.guarded(self.people.name(principal.user_id)).await?;
+        Ok(name.map(|name| Person::named(principal.user_id, &*name)))
+    }
+}

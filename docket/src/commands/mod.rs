@@ -1,0 +1,44 @@
+//! One file per command, each with its flags, its help and what it does.
+
+pub mod command_api;
+pub mod completions;
+pub mod config;
+pub mod import;
+pub mod migrate;
+pub mod projector;
+pub mod query_api;
+pub mod replay;
+pub mod retry;
+pub mod status;
+pub mod up;
+
+use crate::cli::{Cli, Command};
+
+/// Does what was asked.
+///
+/// # Errors
+/// What went wrong, with the exit code within it; see [`crate::exit`].
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    docket_platform::telemetry::init(&cli.log).map_err(|error| crate::exit::Ending::usage(error.to_string()))?;
+    match cli.command {
+        Command::Up(args) => up::run(args).await,
+        Command::CommandApi(args) => command_api::run(args).await,
+        Command::Projector(args) => projector::run(args).await,
+        Command::QueryApi(args) => query_api::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Import(args) => import::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
+        Command::Retry(args) => retry::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Config(args) => config::run(&cli.log, &args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// A reader that has seen enough (`docket replay | head`) is no failure.
+fn quietly(written: std::io::Result<()>) -> std::io::Result<()> {
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,31 @@
+//! Every projection of this release.
+//!
+//! Owns the one registry. A new projection is a file here and a line in [`registry`].
+
+mod consultation;
+mod consultation_stats;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+pub use consultation::Consultation;
+pub use consultation_stats::ConsultationStats;
+pub use identity::Identity;
+
+use crate::projection::{AnyProjection, Registry};
+
+static REGISTRY: [&dyn AnyProjection; 3] = [&Consultation, &ConsultationStats, &Identity];
+
+/// All projections.
+#[must_use]
+pub fn registry() -> Registry {
+    &REGISTRY
+}
+
+/// Every column of the read models that holds personal data, as (table, column).
+pub fn personal_columns() -> impl Iterator<Item = (&'static str, &'static str)> {
+    registry()
+        .iter()
+        .flat_map(|projection| projection.info().tables)
+        .flat_map(|table| table.personal.iter().map(|column| (table.name, *column)))
+}

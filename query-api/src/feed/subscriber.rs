@@ -1,0 +1,221 @@
+//! One subscription: first what happened since its position, from the database; then what the hub hands out.
+//!
+//! Owns the seam between the two. A subscriber listens to the hub before it looks at the database for the last time, so that a
+//! change is in the one or the other, and it skips what it has seen. It reads under its own tenant only.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use docket_domain::consultation::{State, view::ConsultationView};
+use docket_log::Position;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use uuid::Uuid;
+
+use super::{Batch, Change, FOLLOWED, Hub, News, changes};
+use crate::{
+    consultation::rows,
+    position::{Gate, checkpoints},
+    read::{ReadError, Tx},
+};
+
+/// Changes of one shard read at once while catching up.
+const PAGE: usize = 100;
+/// How long a subscription waits for the follower's first look.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Which changes a subscriber wants.
+#[derive(Debug, Clone, Default)]
+pub struct Interest {
+    /// Of this consultation only.
+    pub id: Option<Uuid>,
+    /// Of consultations in one of these states only; empty: in any.
+    pub states: Vec<State>,
+}
+
+/// A change that a subscriber sees.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The consultation as it stands now; it may be newer than the change.
+    pub consultation: ConsultationView,
+    /// What happened.
+    pub kind: String,
+    /// When it was written to the read model.
+    pub at: DateTime<Utc>,
+    /// Resume behind this change from here.
+    pub position: Position,
+}
+
+/// A subscription under way.
+pub struct Subscriber {
+    gate: Gate,
+    hub: Arc<Hub>,
+    tenant: Uuid,
+    interest: Interest,
+    /// Everything up to here was seen.
+    at: Position,
+    news: Option<Receiver<News>>,
+    catching_up: bool,
+    ready: VecDeque<Changed>,
+    ended: bool,
+}
+
+impl Subscriber {
+    /// Subscribes to the changes of `tenant`: those since a position, or from now on. A shard that the position does not name is
+    /// followed from now on.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the position is too old.
+    pub async fn start(
+        gate: Gate,
+        hub: Arc<Hub>,
+        tenant: Uuid,
+        since: Option<Position>,
+        interest: Interest,
+    ) -> Result<Self, ReadError> {
+        // A follower that has not looked yet would begin behind this subscriber. It looks at once unless the database is away.
+        let _ = tokio::time::timeout(PATIENCE, hub.followed()).await.map_err(|_| ReadError::NotReached)?;
+        let catching_up = since.is_some();
+        // Without a position nothing is caught up on, so listening begins before the checkpoints are read.
+        let news = if catching_up { None } else { hub.subscribe(tenant) };
+        let ended = !catching_up && news.is_none();
+        let (now, trimmed) = gate
+            .reads()
+            .guard(async {
+                let mut tx = gate.reads().begin(tenant).await?;
+                let now = checkpoints(&mut tx, gate.installation(), FOLLOWED).await?;
+                Ok((now, changes::trimmed(&mut tx).await?))
+            })
+            .await?;
+        let at = since.map_or_else(|| now.clone(), |since| resume(&since, &now));
+        if changes::is_too_old(&at, &trimmed) {
+            return Err(ReadError::Resync);
+        }
+        let ready = VecDeque::new();
+        Ok(Self { gate, hub, tenant, interest, at, news, catching_up, ready, ended })
+    }
+
+    /// The next change; none when the process is ending. After an error there is nothing more.
+    pub async fn next(&mut self) -> Option<Result<Changed, ReadError>> {
+        loop {
+            if let Some(changed) = self.ready.pop_front() {
+                return Some(Ok(changed));
+            }
+            if self.ended {
+                return None;
+            }
+            let found = if self.catching_up { self.catch_up().await } else { self.hear().await };
+            if let Err(error) = found {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// One page from the database. The hub is listened to as soon as few are left, and then the rest is read.
+    async fn catch_up(&mut self) -> Result<(), ReadError> {
+        let listening = self.news.is_some();
+        let (found, reached, more, rows) = self.gate.reads().guard(self.page()).await?.ok_or(ReadError::Resync)?;
+        self.enqueue(&found, &rows);
+        self.at.join(&reached);
+        if !more && listening {
+            self.catching_up = false;
+        } else if !more {
+            self.news = self.hub.subscribe(self.tenant);
+            self.ended = self.news.is_none();
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::type_complexity, reason = "used once, taken apart at once")]
+    async fn page(
+        &self,
+    ) -> Result<Option<(Vec<Change>, Position, bool, HashMap<Uuid, ConsultationView>)>, sqlx::Error> {
+        let mut tx = self.gate.reads().begin(self.tenant).await?;
+        let seen = checkpoints(&mut tx, self.gate.installation(), FOLLOWED).await?;
+        let found = changes::behind(&mut tx, &self.at, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
+        // After the changes: what was trimmed before is then seen to be missing.
+        if changes::is_too_old(&self.at, &changes::trimmed(&mut tx).await?) {
+            return Ok(None);
+        }
+        let (reached, more) = changes::advance(&self.at, &seen, &found, PAGE);
+        let rows = load(&mut tx, &found).await?;
+        Ok(Some((found, reached, more, rows)))
+    }
+
+    /// What the hub hands out next.
+    async fn hear(&mut self) -> Result<(), ReadError> {
+        let Some(news) = &mut self.news else {
+            self.ended = true;
+            return Ok(());
+        };
+        match news.recv().await {
+            Ok(News::Changes(batch)) => self.take(&batch).await,
+            Ok(News::Resync) | Err(RecvError::Lagged(_)) => Err(ReadError::Resync),
+            Err(RecvError::Closed) => {
+                self.ended = true;
+                Ok(())
+            }
+        }
+    }
+
+    async fn take(&mut self, batch: &Batch) -> Result<(), ReadError> {
+        let wanted = |change: &Change| change.sequence > self.at.get(change.shard) && self.wants(change);
+        let new: Vec<Change> = batch.changes.iter().filter(|change| wanted(change)).cloned().collect();
+        if !new.is_empty() {
+            let rows = batch.rows.get_or_try_init(|| self.gate.reads().guard(self.load_all(&batch.changes))).await?;
+            self.enqueue(&new, rows);
+        }
+        for change in &batch.changes {
+            self.at.raise(change.shard, change.sequence);
+        }
+        if let Some(reached) = &batch.reached {
+            self.at.join(reached);
+        }
+        Ok(())
+    }
+
+    /// The rows of a whole batch: other subscribers of the tenant share them, whatever this one wants.
+    async fn load_all(&self, changes: &[Change]) -> Result<HashMap<Uuid, ConsultationView>, sqlx::Error> {
+        let mut tx = self.gate.reads().begin(self.tenant).await?;
+        load(&mut tx, changes).await
+    }
+
+    fn wants(&self, change: &Change) -> bool {
+        change.tenant == self.tenant && self.interest.id.is_none_or(|id| id == change.key)
+    }
+
+    fn enqueue(&mut self, found: &[Change], rows: &HashMap<Uuid, ConsultationView>) {
+        let states = &self.interest.states;
+        let mut position = self.at.clone();
+        for change in found {
+            position.raise(change.shard, change.sequence);
+            // A row that is not there any more has nothing to show.
+            let Some(consultation) = rows.get(&change.key).filter(|_| self.wants(change)) else { continue };
+            if states.is_empty() || states.contains(&consultation.state) {
+                self.ready.push_back(Changed {
+                    consultation: consultation.clone(),
+                    kind: change.kind.clone(),
+                    at: change.at,
+                    position: position.clone(),
+                });
+            }
+        }
+    }
+}
+
+async fn load(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<Uuid, ConsultationView>, sqlx::Error> {
+    let mut ids: Vec<Uuid> = changes.iter().map(|change| change.key).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() { Ok(HashMap::new()) } else { rows::by_ids(tx, &ids).await }
+}
+
+/// From where to go on: as `since` says, and from `now` on where it says nothing.
+fn resume(since: &Position, now: &Position) -> Position {
+    let named: HashMap<_, _> = since.iter().collect();
+    now.iter().map(|(shard, now)| (shard, named.get(&shard).copied().unwrap_or(now))).collect()
+}

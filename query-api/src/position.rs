@@ -1,0 +1,225 @@
+//! Reads that insist on a position: they wait for it, within bounds, or say honestly that it is not there.
+//!
+//! Owns the order "checkpoints first, then rows", which makes an answer at least as new as the position it names. It must not
+//! read rows itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use docket_events::{Category, ShardId, StreamId};
+use docket_log::{Bell, Installation, Position};
+use sqlx::{PgConnection, Row};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::read::{ReadError, Reads, Tx};
+
+/// The longest time between two looks at the checkpoints while waiting, should no bell ring.
+const LOOK: Duration = Duration::from_millis(50);
+/// The least time between two looks: a busy projector rings often.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A projection, and the category that it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// The projection's name.
+    pub projection: &'static str,
+    /// Whose shards its checkpoints count.
+    pub category: Category,
+}
+
+/// Consultations, with their history and the change feed.
+pub const CONSULTATION: Source = Source { projection: "consultation", category: Category::Consultation };
+/// Counts of consultations.
+pub const CONSULTATION_STATS: Source = Source { projection: "consultation_stats", category: Category::Consultation };
+/// Users, organisations, memberships.
+pub const IDENTITY: Source = Source { projection: "identity", category: Category::Identity };
+
+/// Where reads begin.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    reads: Reads,
+    bell: Bell,
+    installation: Installation,
+    patience: Duration,
+}
+
+/// A read under way: rows read in `tx` are at least as new as `seen`.
+#[derive(Debug)]
+pub struct Entered {
+    /// The transaction, as the tenant.
+    pub tx: Tx,
+    /// The checkpoints, read before any row; over all shards of the category.
+    pub seen: Position,
+}
+
+enum Look {
+    Reached(Box<Entered>),
+    Behind,
+    Parked,
+}
+
+impl Gate {
+    /// A gate that waits for at most `patience`, woken by the bell of the read models.
+    pub fn new(reads: Reads, bell: Bell, installation: Installation, patience: Duration) -> Self {
+        Self { reads, bell, installation, patience }
+    }
+
+    /// The way to the read models.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// What was fixed at set-up.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// Begins to read `source` as `tenant`, once it has reached `wanted`; of one stream only, if the read is of one.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn enter(
+        &self,
+        tenant: Uuid,
+        source: Source,
+        wanted: &Position,
+        stream: Option<StreamId>,
+    ) -> Result<Entered, ReadError> {
+        let wanted: Position = wanted.iter().filter(|(shard, _)| shard.category == source.category).collect();
+        let deadline = Instant::now() + self.patience;
+        // Heard from before the first look, so that no ring is missed between a look and the wait.
+        let mut bell = self.bell.listen();
+        loop {
+            match self.reads.guard(self.look(tenant, source, &wanted, stream)).await? {
+                Look::Reached(entered) => return Ok(*entered),
+                Look::Parked => return Err(ReadError::Parked),
+                Look::Behind => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ReadError::NotReached);
+            }
+            tokio::join!(bell.heard(left.min(LOOK)), tokio::time::sleep(PAUSE));
+        }
+    }
+
+    async fn look(
+        &self,
+        tenant: Uuid,
+        source: Source,
+        wanted: &Position,
+        stream: Option<StreamId>,
+    ) -> Result<Look, sqlx::Error> {
+        let mut tx = self.reads.begin(tenant).await?;
+        // Checkpoints before rows: rows can only be newer.
+        let seen = checkpoints(&mut tx, &self.installation, source).await?;
+        if !wanted.is_empty() && is_parked(&mut tx, source, wanted, stream).await? {
+            return Ok(Look::Parked);
+        }
+        let reached = wanted.iter().all(|(shard, sequence)| seen.get(shard) >= sequence);
+        Ok(if reached { Look::Reached(Box::new(Entered { tx, seen })) } else { Look::Behind })
+    }
+}
+
+/// How far `source` is, over all shards of its category: a shard without a checkpoint is at 0.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn checkpoints(
+    connection: &mut PgConnection,
+    installation: &Installation,
+    source: Source,
+) -> Result<Position, sqlx::Error> {
+    let rows = sqlx::query("select shard, sequence from read.checkpoint where projection = $1 and category = $2")
+        .bind(source.projection)
+        .bind(source.category.code())
+        .fetch_all(connection)
+        .await?;
+    let mut position: Position = installation.shards_of(source.category).map(|shard| (shard, 0)).collect();
+    for row in rows {
+        position.raise(shard(source, row.try_get("shard")?), sequence(row.try_get("sequence")?));
+    }
+    Ok(position)
+}
+
+/// Whether an event at or before `wanted` waits in the dead letters that the tenant may see.
+async fn is_parked(
+    connection: &mut PgConnection,
+    source: Source,
+    wanted: &Position,
+    stream: Option<StreamId>,
+) -> Result<bool, sqlx::Error> {
+    let (shards, sequences) = columns(wanted);
+    sqlx::query_scalar(
+        "select exists (select from read.dead_letter d
+                        join unnest($3::smallint[], $4::bigint[]) as w (shard, sequence)
+                          on d.shard = w.shard and d.sequence <= w.sequence
+                        where d.projection = $1 and d.category = $2 and ($5::uuid is null or d.stream_id = $5))",
+    )
+    .bind(source.projection)
+    .bind(source.category.code())
+    .bind(shards)
+    .bind(sequences)
+    .bind(stream.map(|stream| stream.id))
+    .fetch_one(connection)
+    .await
+}
+
+/// A position as two columns, for `unnest`.
+pub fn columns(position: &Position) -> (Vec<i16>, Vec<i64>) {
+    let narrow = |(shard, sequence): (ShardId, u64)| {
+        // Tokens with more shards or higher sequences are refused when they are read.
+        (i16::try_from(shard.shard).unwrap_or(i16::MAX), i64::try_from(sequence).unwrap_or(i64::MAX))
+    };
+    position.iter().map(narrow).unzip()
+}
+
+/// A shard of `source` as the database numbers it.
+pub fn shard(source: Source, number: i16) -> ShardId {
+    ShardId { category: source.category, shard: number.unsigned_abs() }
+}
+
+/// A sequence as the database numbers it.
+pub fn sequence(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// What one request has seen: the lowest checkpoints of all its reads, so that each of them is at least that new.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<BTreeMap<ShardId, u64>>);
+
+impl Seen {
+    /// One more read, of rows at least as new as `position`.
+    pub fn record(&self, position: &Position) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (shard, sequence) in position.iter() {
+            let lowest = seen.entry(shard).or_insert(sequence);
+            *lowest = (*lowest).min(sequence);
+        }
+    }
+
+    /// The position of the answer; none when nothing was read.
+    pub fn position(&self) -> Option<Position> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!seen.is_empty()).then(|| seen.iter().map(|(shard, sequence)| (*shard, *sequence)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_new_as_its_oldest_read() {
+        let shard = |shard| ShardId { category: Category::Consultation, shard };
+        let seen = Seen::default();
+        assert_eq!(seen.position(), None);
+        seen.record(&[(shard(0), 5), (shard(1), 2)].into_iter().collect());
+        seen.record(&[(shard(0), 4), (shard(1), 3)].into_iter().collect());
+        assert_eq!(seen.position(), Some([(shard(0), 4), (shard(1), 2)].into_iter().collect()));
+    }
+}
