@@ -144,7 +144,7 @@ create function write.append_one(
     out o_verdict smallint, out o_version bigint, out o_sequence bigint
 ) language plpgsql as $$
 declare
-    written   integer;
+    written   integer := 0;
     new_kind  text[];
     new_value bytea[];
 begin
@@ -173,13 +173,34 @@ begin
         end if;
     end if;
 
-    -- Locks the shard and takes the sequences; given back below when the version is another.
+    -- Locks the shard and takes the sequences; given back below when nothing is written.
     update write.shard set sequence = sequence + c_count where category = c_category and shard = c_shard
     returning sequence into o_sequence;
-    o_version := coalesce((select stream_version from write.journal where stream_id = c_stream
-                           order by stream_version desc limit 1), 0);
-    if o_verdict is null and o_version <> c_expected then
-        o_verdict := 2;
+
+    -- A new statement, hence a new snapshot: it sees every version committed before the lock. One event goes the shortest way.
+    if o_verdict is null and c_count = 1 then
+        insert into write.journal (category, shard, sequence, stream_id, stream_version, event_id, tenant, time, event_type, data, meta)
+        select c_category, c_shard, o_sequence, c_stream, c_expected + 1, e_id[1], c_tenant, e_time[1], e_type[1], e_data[1], c_meta
+        where coalesce((select stream_version from write.journal where stream_id = c_stream
+                        order by stream_version desc limit 1), 0) = c_expected;
+        get diagnostics written = row_count;
+    elsif o_verdict is null then
+        insert into write.journal (category, shard, sequence, stream_id, stream_version, event_id, tenant, time, event_type, data, meta)
+        select c_category, c_shard, o_sequence - c_count + index, c_stream, c_expected + index, id, c_tenant, time, type, data, c_meta
+        from unnest(e_index, e_id, e_type, e_time, e_data) as e (index, id, type, time, data)
+        where coalesce((select stream_version from write.journal where stream_id = c_stream
+                        order by stream_version desc limit 1), 0) = c_expected;
+        get diagnostics written = row_count;
+    end if;
+
+    if o_verdict is not null or written <> c_count or c_count = 0 then
+        o_version := coalesce((select stream_version from write.journal where stream_id = c_stream
+                               order by stream_version desc limit 1), 0);
+        if o_verdict is null and o_version <> c_expected then
+            o_verdict := 2;
+        elsif o_verdict is null and written <> c_count then
+            raise exception 'append: % events given, % announced', written, c_count;
+        end if;
     end if;
     if o_verdict is not null then
         update write.shard set sequence = sequence - c_count where category = c_category and shard = c_shard;
@@ -190,14 +211,6 @@ begin
         end if;
         o_sequence := 0;
         return;
-    end if;
-
-    insert into write.journal (category, shard, sequence, stream_id, stream_version, event_id, tenant, time, event_type, data, meta)
-    select c_category, c_shard, o_sequence - c_count + index, c_stream, c_expected + index, id, c_tenant, time, type, data, c_meta
-    from unnest(e_index, e_id, e_type, e_time, e_data) as e (index, id, type, time, data);
-    get diagnostics written = row_count;
-    if written <> c_count then
-        raise exception 'append: % events given, % announced', written, c_count;
     end if;
     o_version := c_expected + c_count;
     o_verdict := 0;

@@ -109,6 +109,7 @@ impl WriteError {
     pub fn is_data(&self) -> bool {
         match self {
             Self::Inconsistent(_) | Self::Database(sqlx::Error::Encode(_)) => true,
+            // Data exceptions and integrity violations.
             Self::Database(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
             }

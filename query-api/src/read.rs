@@ -43,6 +43,9 @@ pub enum ReadError {
     /// What happened since the position is not known any more, or not delivered in time.
     #[error("changes since the position cannot be told")]
     Resync,
+    /// The change feed is not followed yet.
+    #[error("the change feed is not followed yet")]
+    NotFollowing,
     /// An argument that the schema allows and we do not.
     #[error("{name}: {detail}")]
     Argument {
@@ -71,6 +74,7 @@ impl From<ReadError> for Problem {
                 "parked",
                 "An event at or before this position could not be applied; an operator has to retry it.",
             ),
+            ReadError::NotFollowing => Self::unavailable("feed_unavailable", Duration::from_secs(1)),
             ReadError::Resync => Self::new(StatusCode::GONE, "resync_required")
                 .with_detail("Changes since this position cannot be told any more: read again, and subscribe anew."),
             ReadError::Argument { name, detail } => {

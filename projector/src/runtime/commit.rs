@@ -100,7 +100,7 @@ async fn move_checkpoints(
 async fn write(connection: &mut PgConnection, schema: &Schema, batch: &dyn AnyBatch) -> Result<(), WriteError> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     batch.write(schema, connection).await?;
-    if faults::has(Bug::ApplyTwice) && WRITES.fetch_add(1, Ordering::Relaxed) % 50 == 49 {
+    if faults::has(Bug::ApplyTwice) && WRITES.fetch_add(1, Ordering::Relaxed) % 25 == 24 {
         match batch.write(schema, connection).await {
             // A bug that notices itself would be caught by nobody else.
             Err(WriteError::Inconsistent(_)) => {}

@@ -77,7 +77,7 @@ impl Subscriber {
         interest: Interest,
     ) -> Result<Self, ReadError> {
         // A follower that has not looked yet would begin behind this subscriber. It looks at once unless the database is away.
-        let _ = tokio::time::timeout(PATIENCE, hub.followed()).await.map_err(|_| ReadError::NotReached)?;
+        tokio::time::timeout(PATIENCE, hub.followed()).await.map_err(|_| ReadError::NotFollowing)?;
         let catching_up = since.is_some();
         // Without a position nothing is caught up on, so listening begins before the checkpoints are read.
         let news = if catching_up { None } else { hub.subscribe(tenant) };

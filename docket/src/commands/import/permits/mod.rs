@@ -1,0 +1,217 @@
+//! Permit requests from a CSV file: read ([`table`]), decided ([`case`]), journalled and counted here.
+
+mod case;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use docket_command_api::setup;
+use docket_domain::consultation::{Consultation, State};
+use docket_domain::identity::Organisation;
+use docket_events::{Category, Metadata, StreamId};
+use docket_log::load::Loaded;
+use docket_log::{AppendError, Bell, CommandContext, ExecuteError, Store, Topic, Verdict};
+use docket_platform::db::DbRole;
+use docket_platform::{Shutdown, clock};
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::exit::Ending;
+use crate::place::{self, Place};
+use case::Story;
+
+/// Cases that are on their way at once: enough to fill the lanes' batches.
+const CONCURRENCY: usize = 64;
+/// How long a case is tried again while the journal does not answer; repeating it doubles nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Imports `file` and says what came of it.
+///
+/// # Errors
+/// When the file cannot be read, a case is not sound, or the journal does not answer.
+pub async fn run(place: &Place, file: &Path, organisation: Option<Uuid>) -> anyhow::Result<()> {
+    let name = file.display();
+    let opened = File::open(file).with_context(|| format!("{name} cannot be opened"))?;
+    let table = table::read(BufReader::new(opened)).with_context(|| format!("{name} cannot be imported"))?;
+    let database = place.find().await?;
+    let installation = place::installation(&place.pool(&database, DbRole::Writer)).await?;
+    let bell = Bell::new(Topic::Journal);
+    let store = place.store(&database, installation, bell.clone());
+    let tenant = tenant(&store, organisation).await?;
+
+    let shutdown = Shutdown::new();
+    // The readers of a running docket hear of it at once.
+    shutdown.spawn(bell.announce(store.pool().clone(), shutdown.token()));
+    let (summary, mut problems) = import(&store, tenant, table.cases).await?;
+    shutdown.begin();
+
+    problems.extend(table.faults.into_iter().map(|fault| (fault.line, fault.to_string())));
+    problems.sort();
+    print(&summary);
+    report(&problems, &name.to_string())
+}
+
+/// The organisation that the cases belong to.
+async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
+    let id = asked.unwrap_or_else(|| setup::first_organisation(store));
+    let (organisation, _) = store.load::<Organisation>(StreamId::new(Category::Identity, id), None).await?;
+    match (organisation.state.name, asked) {
+        (Some(_), _) => Ok(id),
+        (None, Some(id)) => Err(Ending::refused(format!("there is no organisation {id}")).into()),
+        (None, None) => anyhow::bail!("there is no organisation yet: start `docket up` once, which makes the first one"),
+    }
+}
+
+/// What came of the cases.
+#[derive(Debug, Default)]
+struct Summary {
+    imported: u64,
+    already_there: u64,
+    answered: u64,
+    timed_out: u64,
+    late: u64,
+    pending: u64,
+    withdrawn: u64,
+}
+
+impl Summary {
+    fn count(&mut self, done: &Done) {
+        *(if done.imported { &mut self.imported } else { &mut self.already_there }) += 1;
+        match done.state.state() {
+            Some(State::Responded) => self.answered += 1,
+            Some(State::TimedOut) => self.timed_out += 1,
+            Some(State::Withdrawn) => self.withdrawn += 1,
+            Some(State::Pending) | None => self.pending += 1,
+        }
+        self.late += u64::from(done.state.late_responses.count > 0);
+    }
+}
+
+/// A case that is on the journal.
+struct Done {
+    imported: bool,
+    state: Consultation,
+}
+
+/// Lines of the file and what is wrong there.
+type Problems = Vec<(u64, String)>;
+
+/// Writes all cases, many at once. A case that is refused keeps no other from being written.
+async fn import(store: &Store, tenant: Uuid, cases: Vec<table::Case>) -> anyhow::Result<(Summary, Problems)> {
+    let progress = progress(cases.len());
+    let now = clock::now();
+    let mut summary = Summary::default();
+    let mut problems = Vec::new();
+    let mut stories = stream::iter(cases)
+        .map(|case| {
+            let story = case::decide(tenant, &case, now);
+            async move {
+                match story {
+                    Ok(story) => journal(store, tenant, &story).await.with_context(|| case.id.clone()).map(Ok),
+                    Err(refused) => Ok(Err(refused)),
+                }
+            }
+        })
+        .buffer_unordered(CONCURRENCY);
+    while let Some(result) = stories.next().await {
+        match result? {
+            Ok(done) => summary.count(&done),
+            Err(refused) => problems.push((refused.line, refused.to_string())),
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok((summary, problems))
+}
+
+/// Writes one case, and again when it is not known whether it was written.
+async fn journal(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, ExecuteError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut maybe_written = false;
+    loop {
+        match attempt(store, tenant, story).await {
+            // What an attempt before this one wrote is ours.
+            Ok(done) => return Ok(Done { imported: done.imported || maybe_written, ..done }),
+            Err(error @ (ExecuteError::Unreachable | ExecuteError::Busy)) => {
+                if Instant::now() >= deadline {
+                    return Err(error);
+                }
+                maybe_written |= matches!(error, ExecuteError::Unreachable);
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn attempt(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, ExecuteError> {
+    let context = CommandContext {
+        tenant,
+        metadata: Metadata {
+            principal: Some(story.importer),
+            correlation_id: Some(format!("import-{}", story.stream.id)),
+            ..Metadata::default()
+        },
+        ..CommandContext::default()
+    };
+    let nothing =
+        Loaded { state: Consultation::default(), version: 0, sequence: 0, last_time: None, now: story.began };
+    let (loaded, append) = store.prepare(&context, story.stream, nothing, story.events.clone()).await?;
+    match store.append(append).await? {
+        Verdict::Appended { .. } => Ok(Done { imported: true, state: loaded.state }),
+        Verdict::Conflict { .. } => {
+            let (there, _) = store.load::<Consultation>(story.stream, None).await?;
+            Ok(Done { imported: false, state: there.state })
+        }
+        // Neither a key nor a claim is part of this append.
+        Verdict::Answered | Verdict::ClaimTaken => Err(AppendError::Refused("an unexpected verdict".to_owned()).into()),
+    }
+}
+
+fn progress(cases: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let progress = ProgressBar::new(cases as u64);
+    // The template is a literal: a mistake in it would only cost its looks.
+    match ProgressStyle::with_template("{bar:40} {pos}/{len} cases, {eta} to go") {
+        Ok(style) => progress.with_style(style),
+        Err(_) => progress,
+    }
+}
+
+fn print(summary: &Summary) {
+    let Summary { imported, already_there, answered, timed_out, late, pending, withdrawn } = summary;
+    println!("cases               {:>8}", imported + already_there);
+    println!("imported            {imported:>8}");
+    println!("already there       {already_there:>8}");
+    println!("answered in time    {answered:>8}");
+    println!("timed out           {timed_out:>8}");
+    println!("with a late answer  {late:>8}");
+    for (name, count) in [("pending", pending), ("withdrawn", withdrawn)] {
+        if *count > 0 {
+            println!("{name:<20}{count:>8}");
+        }
+    }
+}
+
+/// Names what was not imported.
+fn report(problems: &Problems, file: &str) -> anyhow::Result<()> {
+    for (_, problem) in problems {
+        eprintln!("docket: {file}, {problem}");
+    }
+    match problems.len() {
+        0 => Ok(()),
+        1 => anyhow::bail!("one case was not imported"),
+        more => anyhow::bail!("{more} cases were not imported"),
+    }
+}

@@ -1,0 +1,154 @@
+//! Running the projector: as part of `docket up`, or alone.
+//!
+//! Owns its configuration and its tasks. Whoever starts it owns the bells and the shutdown.
+
+use std::time::Duration;
+
+use clap::Args;
+use docket_events::Category;
+use docket_log::{
+    Bell, Installation, Mode, Topic, Vault,
+    installation::InstallationError,
+    journal::JournalReader,
+    lease::Leases,
+};
+use docket_platform::{
+    Shutdown,
+    db::{self, Database, DbRole},
+    ids,
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    projection::Schema,
+    projections::registry,
+    runtime::{self, Engine, EngineOptions, Held},
+    status, trim,
+};
+
+/// The team whose members share the shards.
+const TEAM: &str = "projector";
+/// Connections: reading, writing, leases, status.
+const CONNECTIONS: u32 = 4;
+/// How often the lag is measured.
+const STATUS_PERIOD: Duration = Duration::from_secs(5);
+
+/// How the projector works.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Projector")]
+pub struct Config {
+    /// Events applied in one transaction, at most
+    #[arg(id = "projector_batch", long = "projector-batch", env = "DOCKET_PROJECTOR_BATCH", default_value_t = 5000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub batch: u32,
+    /// Seconds after which others take over the shards of a projector that fell silent
+    #[arg(id = "projector_lease_ttl", long = "projector-lease-ttl", env = "DOCKET_PROJECTOR_LEASE_TTL", default_value_t = 5,
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub lease_ttl: u64,
+    /// Hours for which subscriptions can be resumed
+    #[arg(id = "projector_change_retention", long = "projector-change-retention",
+          env = "DOCKET_PROJECTOR_CHANGE_RETENTION", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=8760))]
+    pub change_retention: u64,
+    /// Streams that may be parked in a shard within a minute before the shard rests
+    #[arg(id = "projector_park_limit", long = "projector-park-limit", env = "DOCKET_PROJECTOR_PARK_LIMIT", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub park_limit: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { batch: 5000, lease_ttl: 5, change_retention: 24, park_limit: 100 }
+    }
+}
+
+/// Why the projector does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    /// Nothing is set up, or by a newer release.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// The log is kept where this release cannot read it.
+    #[error("this release projects from the journal only, and the installation's log is in {0}")]
+    Mode(&'static str),
+}
+
+/// Projects until the shutdown: waits for `journal` to ring, and rings `read`. PostgreSQL may be down at any time.
+///
+/// # Errors
+/// See [`ProjectorError`]; at the start only.
+pub async fn run(
+    config: Config,
+    database: &Database,
+    installation: Installation,
+    journal: &Bell,
+    read: &Bell,
+    shutdown: &Shutdown,
+) -> Result<(), ProjectorError> {
+    if installation.mode != Mode::Journal {
+        return Err(ProjectorError::Mode(installation.mode.name()));
+    }
+    let pool = pool(database);
+    db::export_pool("projector", &pool);
+    let ttl = Duration::from_secs(config.lease_ttl);
+    let all = Category::ALL.into_iter().flat_map(|category| installation.shards_of(category)).collect();
+    let leases = Leases::join(pool.clone(), TEAM, ids::new_id(), ttl, all);
+    let (publish, held) = watch::channel(Held::nothing());
+    let leave = CancellationToken::new();
+    let keeper = shutdown.spawn(runtime::keep(leases, ttl, publish, leave.clone()));
+    shutdown.spawn(status::export(pool.clone(), STATUS_PERIOD, shutdown.clone()));
+    shutdown.spawn(trim::keep(pool.clone(), Duration::from_secs(config.change_retention * 3600), shutdown.clone()));
+
+    let reader = JournalReader::new(pool.clone(), journal);
+    let vault = Vault::new(pool.clone());
+    let options = EngineOptions { batch: config.batch as usize, park_limit: config.park_limit as usize };
+    let engine =
+        Engine::new(pool, vault, reader, registry(), Schema::live(), Some(read.clone())).with_options(options);
+    runtime::work(engine, held, shutdown.clone()).await;
+
+    // The last batch is committed: others may have the shards at once.
+    leave.cancel();
+    if let Err(error) = keeper.await {
+        tracing::error!(%error, "the keeper of the leases ended badly");
+    }
+    Ok(())
+}
+
+/// Projects in a process of its own, with bells that hear and tell other processes.
+///
+/// # Errors
+/// See [`ProjectorError`].
+pub async fn run_alone(config: Config, database: &Database, shutdown: &Shutdown) -> Result<(), ProjectorError> {
+    let Some(installation) = installation(database, shutdown).await? else { return Ok(()) };
+    let (journal, read) = (Bell::new(Topic::Journal), Bell::new(Topic::Read));
+    let bells = database.pool(DbRole::Projector, 2, Duration::from_secs(5));
+    shutdown.spawn(journal.clone().follow(bells.clone(), shutdown.token()));
+    shutdown.spawn(read.clone().announce(bells, shutdown.token()));
+    run(config, database, installation, &journal, &read, shutdown).await
+}
+
+/// Waits for the database; none when the shutdown came first.
+async fn installation(database: &Database, shutdown: &Shutdown) -> Result<Option<Installation>, InstallationError> {
+    let pool = pool(database);
+    loop {
+        match Installation::read(&pool).await {
+            Ok(installation) => return Ok(Some(installation)),
+            Err(InstallationError::Database(error)) => tracing::warn!(%error, "waiting for PostgreSQL"),
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+/// Connections are not asked before use: a broken one shows at its first statement, and the turn is repeated.
+fn pool(database: &Database) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false)
+        .connect_lazy_with(database.connect_options(DbRole::Projector))
+}

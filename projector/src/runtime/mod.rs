@@ -1,0 +1,27 @@
+//! The runtime: from the log to rows, each event once in effect.
+//!
+//! | step | module |
+//! |---|---|
+//! | which shards this process works | [`lease`], [`worker`] |
+//! | where each projection stands there | [`shard`] |
+//! | what may be applied, in which order | [`admit`] |
+//! | bytes to events, personal fields opened | [`decode`] |
+//! | what a batch comes to | [`plan`] |
+//! | the one transaction | [`commit`] |
+//! | the turn that ties them together | [`engine`] |
+//! | finding the event that spoils a batch | [`isolate`] |
+
+mod admit;
+pub(crate) mod commit;
+pub(crate) mod decode;
+mod engine;
+mod isolate;
+mod lease;
+pub(crate) mod plan;
+pub(crate) mod shard;
+mod worker;
+
+pub use engine::{Engine, EngineError, EngineOptions, Turn};
+pub use lease::{Held, keep};
+pub use shard::Stop;
+pub use worker::work;

@@ -1,0 +1,55 @@
+//! The worker: turn after turn for the shards that are held, asleep while there is no news, patient while the database is gone.
+//!
+//! Owns the waiting. It ends with the shutdown and with nothing else.
+
+use std::time::Duration;
+
+use docket_log::reader::Reader;
+use docket_platform::{Shutdown, ids};
+use tokio::sync::watch;
+
+use super::{Engine, EngineError, Turn, lease::Held};
+
+/// The longest sleep without a look at the log: bells may be missed.
+const POLL: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Works what is `held` until the shutdown.
+pub async fn work<R: Reader>(mut engine: Engine<R>, mut held: watch::Receiver<Held>, shutdown: Shutdown) {
+    let mut pause = FIRST_PAUSE;
+    while !shutdown.has_begun() {
+        match turn(&mut engine, &mut held).await {
+            Ok(turn) => {
+                pause = FIRST_PAUSE;
+                if !turn.more {
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        _ = held.changed() => {}
+                        () = engine.news(POLL) => {}
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, pause_ms = pause.as_millis() as u64, "projecting failed; trying again");
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = tokio::time::sleep(jittered(pause)) => {}
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+async fn turn<R: Reader>(engine: &mut Engine<R>, held: &mut watch::Receiver<Held>) -> Result<Turn, EngineError> {
+    let shards = held.borrow_and_update().now();
+    engine.hold(&shards).await?;
+    engine.turn().await
+}
+
+/// Between half and all of `pause`, so that processes do not come back all at once.
+fn jittered(pause: Duration) -> Duration {
+    let [byte] = ids::random_bytes::<1>();
+    pause / 2 + pause * u32::from(byte) / 512
+}

@@ -1,0 +1,365 @@
+//! Consultations in GraphQL: the types, and nothing that reads them but their history.
+//!
+//! Owns names and nullability. They follow the view that REST shows, in camelCase.
+
+use async_graphql::{
+    ComplexObject, Context, Enum, InputObject, Json, Object, Result, SimpleObject, dataloader::DataLoader,
+};
+use docket_domain::consultation::{
+    State,
+    view::{ConsultationView, HistoryView, OutcomeView, PersonView, WithdrawalView},
+};
+use docket_events::consultation::{Decision, Rule, WithdrawalReason};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{history::Histories, page::Filter, rows::Stats};
+use crate::{
+    feed::Changed,
+    graphql::{Instant, error},
+};
+
+/// What a history is counted as: how many entries it may be expected to have.
+const HISTORY_COST: usize = 10;
+
+/// Where a consultation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "State")]
+pub enum ConsultationState {
+    /// Asked, and not ended yet.
+    Pending,
+    /// Decided by votes.
+    Responded,
+    /// The deadline passed first.
+    TimedOut,
+    /// Taken back.
+    Withdrawn,
+}
+
+/// What a reviewer decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Decision", name = "Decision")]
+pub enum DecisionWord {
+    /// The request is granted.
+    Approve,
+    /// The request is refused.
+    Reject,
+}
+
+/// By which rule the votes became the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Rule", name = "Rule")]
+pub enum RuleWord {
+    /// The first vote decides.
+    AnyOne,
+}
+
+/// Why a consultation was taken back before an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "WithdrawalReason", name = "WithdrawalReason")]
+pub enum ReasonWord {
+    /// The asker took it back.
+    Withdrawn,
+    /// An administrator cancelled it.
+    Cancelled,
+    /// A newer consultation stands in its place.
+    Superseded,
+}
+
+/// A person, by the name it bore at the time of the act.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Person {
+    /// The person's id.
+    id: Uuid,
+    /// The name; null when it was erased.
+    name: Option<String>,
+    /// Whether the person was erased.
+    erased: bool,
+}
+
+impl From<PersonView> for Person {
+    fn from(person: PersonView) -> Self {
+        Self { id: person.id, name: person.name, erased: person.erased }
+    }
+}
+
+/// How votes decided.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Outcome {
+    /// The decision.
+    decision: DecisionWord,
+    /// The rule that was applied.
+    rule: RuleWord,
+    /// On which version of the request.
+    request_version: u64,
+    /// Whose vote completed the rule.
+    by: Person,
+    /// What the reviewer said.
+    comment: Option<String>,
+    /// When.
+    at: Instant,
+}
+
+impl From<OutcomeView> for Outcome {
+    fn from(outcome: OutcomeView) -> Self {
+        Self {
+            decision: outcome.decision.into(),
+            rule: outcome.rule.into(),
+            request_version: outcome.request_version,
+            by: outcome.by.into(),
+            comment: outcome.comment,
+            at: Instant(outcome.at),
+        }
+    }
+}
+
+/// How it was taken back.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Withdrawal {
+    /// Why.
+    reason: ReasonWord,
+    /// Who took it back.
+    by: Person,
+    /// In that person's words.
+    comment: Option<String>,
+    /// When.
+    at: Instant,
+}
+
+impl From<WithdrawalView> for Withdrawal {
+    fn from(withdrawal: WithdrawalView) -> Self {
+        Self {
+            reason: withdrawal.reason.into(),
+            by: withdrawal.by.into(),
+            comment: withdrawal.comment,
+            at: Instant(withdrawal.at),
+        }
+    }
+}
+
+/// One event of a consultation.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct HistoryEntry {
+    /// The version that the event led to.
+    version: u64,
+    /// What happened: requested, commented, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
+    /// may add to these.
+    kind: String,
+    /// When.
+    at: Instant,
+    /// Who did it; null when it was the clock.
+    by: Option<Person>,
+    /// The decision of a vote, an outcome or a late response.
+    decision: Option<DecisionWord>,
+    /// What was said.
+    comment: Option<String>,
+    /// Why it was withdrawn.
+    reason: Option<ReasonWord>,
+    /// The event's id.
+    event_id: Uuid,
+}
+
+impl From<HistoryView> for HistoryEntry {
+    fn from(entry: HistoryView) -> Self {
+        Self {
+            version: entry.version,
+            kind: entry.kind,
+            at: Instant(entry.at),
+            by: entry.by.map(Into::into),
+            decision: entry.decision.map(Into::into),
+            comment: entry.comment,
+            reason: entry.reason.map(Into::into),
+            event_id: entry.event_id,
+        }
+    }
+}
+
+/// A request for a human decision.
+#[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct Consultation {
+    /// The consultation's id.
+    pub id: Uuid,
+    /// Where it stands.
+    state: ConsultationState,
+    /// One line that says what is to be decided.
+    title: String,
+    /// The request in full, Markdown.
+    body: Option<String>,
+    /// What the asker's software handed along.
+    context: Option<Json<Value>>,
+    /// The asker's own name for this request.
+    external_id: Option<String>,
+    /// Who asked.
+    requested_by: Person,
+    /// When it was asked.
+    requested_at: Instant,
+    /// Who may answer; empty: every reviewer of the organisation.
+    reviewers: Vec<Uuid>,
+    /// From this instant on it has timed out.
+    deadline: Option<Instant>,
+    /// When it ended; null while it is pending.
+    ended_at: Option<Instant>,
+    /// The decision; null unless it was responded to.
+    outcome: Option<Outcome>,
+    /// Why it was taken back; null unless it was.
+    withdrawal: Option<Withdrawal>,
+    /// How many comments were made.
+    comment_count: u32,
+    /// How many answers came after the deadline.
+    late_response_count: u32,
+    /// The version of its stream: how many events it has.
+    version: u64,
+    /// The time of its last event.
+    updated_at: Instant,
+}
+
+#[ComplexObject]
+impl Consultation {
+    /// What happened, in order.
+    #[graphql(complexity = "1 + HISTORY_COST * child_complexity")]
+    async fn history(&self, context: &Context<'_>) -> Result<Vec<HistoryEntry>> {
+        let histories = context.data::<DataLoader<Histories>>()?;
+        let history = histories.load_one(self.id).await.map_err(|problem| error::from_problem(&problem))?;
+        Ok(history.unwrap_or_default().into_iter().map(Into::into).collect())
+    }
+}
+
+impl From<ConsultationView> for Consultation {
+    fn from(view: ConsultationView) -> Self {
+        Self {
+            id: view.id,
+            state: view.state.into(),
+            title: view.title,
+            body: view.body,
+            context: view.context.map(Json),
+            external_id: view.external_id,
+            requested_by: view.requested_by.into(),
+            requested_at: Instant(view.requested_at),
+            reviewers: view.reviewers,
+            deadline: view.deadline.map(Instant),
+            ended_at: view.ended_at.map(Instant),
+            outcome: view.outcome.map(Into::into),
+            withdrawal: view.withdrawal.map(Into::into),
+            comment_count: view.comment_count,
+            late_response_count: view.late_response_count,
+            version: view.version,
+            updated_at: Instant(view.updated_at),
+        }
+    }
+}
+
+/// Which consultations are asked for; all that is given must hold.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct ConsultationFilter {
+    /// In one of these states.
+    states: Option<Vec<ConsultationState>>,
+    /// With this name given by the asker.
+    external_id: Option<String>,
+    /// Asked by this person.
+    requested_by: Option<Uuid>,
+    /// Asked after this instant.
+    requested_after: Option<Instant>,
+    /// Asked before this instant.
+    requested_before: Option<Instant>,
+}
+
+impl From<ConsultationFilter> for Filter {
+    fn from(filter: ConsultationFilter) -> Self {
+        let mut states: Vec<State> = Vec::new();
+        for state in filter.states.unwrap_or_default().into_iter().map(State::from) {
+            if !states.contains(&state) {
+                states.push(state);
+            }
+        }
+        Self {
+            states,
+            external_id: filter.external_id,
+            requested_by: filter.requested_by,
+            requested_after: filter.requested_after.map(|instant| instant.0),
+            requested_before: filter.requested_before.map(|instant| instant.0),
+        }
+    }
+}
+
+/// Counts over all consultations of the organisation.
+pub struct ConsultationStats(pub Stats);
+
+/// Counts over all consultations of the organisation.
+#[Object]
+impl ConsultationStats {
+    /// Pending now.
+    async fn pending(&self) -> i64 {
+        self.0.pending
+    }
+
+    /// Decided by votes.
+    async fn responded(&self) -> i64 {
+        self.0.responded
+    }
+
+    /// Granted.
+    async fn approved(&self) -> i64 {
+        self.0.approved
+    }
+
+    /// Refused.
+    async fn rejected(&self) -> i64 {
+        self.0.rejected
+    }
+
+    /// The deadline passed first.
+    async fn timed_out(&self) -> i64 {
+        self.0.timed_out
+    }
+
+    /// Taken back.
+    async fn withdrawn(&self) -> i64 {
+        self.0.withdrawn
+    }
+
+    /// Consultations with at least one answer after the deadline.
+    async fn late_answered(&self) -> i64 {
+        self.0.late_answered
+    }
+
+    /// Answers after the deadline.
+    async fn late_responses(&self) -> i64 {
+        self.0.late_responses
+    }
+
+    /// Comments.
+    async fn comments(&self) -> i64 {
+        self.0.comments
+    }
+
+    /// All consultations.
+    async fn total(&self) -> i64 {
+        self.0.pending + self.0.responded + self.0.timed_out + self.0.withdrawn
+    }
+}
+
+/// A consultation changed.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct ConsultationChange {
+    /// The consultation as it stands now; it may be newer than this change.
+    consultation: Consultation,
+    /// What happened: requested, commented, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
+    /// may add to these.
+    kind: String,
+    /// Resume behind this change with `since`.
+    position: String,
+    /// When the change came to the read model.
+    at: Instant,
+}
+
+impl From<Changed> for ConsultationChange {
+    fn from(changed: Changed) -> Self {
+        Self {
+            consultation: changed.consultation.into(),
+            kind: changed.kind,
+            position: changed.position.to_string(),
+            at: Instant(changed.at),
+        }
+    }
+}

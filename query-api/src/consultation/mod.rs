@@ -1,0 +1,16 @@
+//! Consultations as they are read: rows, pages, GraphQL, REST, and the subscription.
+//!
+//! Owns the SQL over `read.consultation…` and the names that clients see. It decides nothing: that was done before.
+
+mod graphql;
+mod history;
+mod page;
+mod query;
+pub mod rest;
+pub mod rows;
+mod subscription;
+
+pub use graphql::Consultation;
+pub use history::Histories;
+pub use query::{ConsultationQuery, one};
+pub use subscription::ConsultationSubscription;

@@ -1,0 +1,120 @@
+//! The root fields that read consultations. Owns the way from arguments to rows: position, page, filter.
+
+use async_graphql::{
+    Context, Object, Result,
+    connection::{Connection, Edge},
+};
+use docket_events::{Category, StreamId};
+use docket_log::Position;
+use uuid::Uuid;
+
+use super::{
+    graphql::{Consultation, ConsultationFilter, ConsultationStats},
+    page::{self, Cursor, Filter, LARGEST_PAGE},
+    rows,
+};
+use crate::{
+    graphql::{Asker, error},
+    position::{CONSULTATION, CONSULTATION_STATS, Entered, Source},
+    read::ReadError,
+};
+
+/// The root fields of this feature.
+#[derive(Debug, Default)]
+pub struct ConsultationQuery;
+
+#[Object]
+impl ConsultationQuery {
+    /// One consultation; null when the organisation has none with this id.
+    async fn consultation(
+        &self,
+        context: &Context<'_>,
+        id: Uuid,
+        #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
+    ) -> Result<Option<Consultation>> {
+        let asker = Asker::of(context)?;
+        let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
+        one(asker, id, &wanted).await.map_err(error::from_read)
+    }
+
+    /// Consultations, newest first.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    async fn consultations(
+        &self,
+        context: &Context<'_>,
+        filter: Option<ConsultationFilter>,
+        #[graphql(default_with = "Some(page::DEFAULT_PAGE)", desc = "At most this many, up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
+    ) -> Result<Connection<String, Consultation>> {
+        let asker = Asker::of(context)?;
+        let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
+        let filter = Filter::from(filter.unwrap_or_default());
+        page(asker, &filter, first, after.as_deref(), &wanted).await.map_err(error::from_read)
+    }
+
+    /// Counts over all consultations of the organisation.
+    async fn consultation_stats(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
+    ) -> Result<ConsultationStats> {
+        let asker = Asker::of(context)?;
+        let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
+        stats(asker, &wanted).await.map_err(error::from_read)
+    }
+}
+
+/// Everything under a page is paid for once for each item that it may have.
+fn page_cost(first: Option<i32>, child_complexity: usize) -> usize {
+    let first = first.unwrap_or(page::DEFAULT_PAGE).clamp(1, LARGEST_PAGE);
+    1 + usize::try_from(first).unwrap_or(1) * child_complexity
+}
+
+async fn enter(asker: &Asker, source: Source, wanted: &Position, id: Option<Uuid>) -> Result<Entered, ReadError> {
+    let stream = id.map(|id| StreamId::new(Category::Consultation, id));
+    let entered = asker.gate.enter(asker.principal.tenant, source, wanted, stream).await?;
+    asker.seen.record(&entered.seen);
+    Ok(entered)
+}
+
+/// One consultation, as the asker may see it.
+///
+/// # Errors
+/// See [`ReadError`].
+pub async fn one(asker: &Asker, id: Uuid, wanted: &Position) -> Result<Option<Consultation>, ReadError> {
+    let mut entered = enter(asker, CONSULTATION, wanted, Some(id)).await?;
+    let found = asker.gate.reads().guard(rows::by_id(&mut entered.tx, id)).await?;
+    Ok(found.map(Into::into))
+}
+
+async fn page(
+    asker: &Asker,
+    filter: &Filter,
+    first: Option<i32>,
+    after: Option<&str>,
+    wanted: &Position,
+) -> Result<Connection<String, Consultation>, ReadError> {
+    let size = page::size(first)?;
+    let after = after.map(Cursor::decode).transpose()?;
+    if filter.external_id.as_deref().is_some_and(|text| text.contains('\0')) {
+        return Err(ReadError::argument("filter.externalId", "it must not contain the character U+0000."));
+    }
+    let mut entered = enter(asker, CONSULTATION, wanted, None).await?;
+    // One more than asked for tells whether there is more.
+    let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
+    let mut found = asker.gate.reads().guard(rows::page(&mut entered.tx, filter, after, limit)).await?;
+    let more = found.len() > size;
+    found.truncate(size);
+    let mut connection = Connection::new(after.is_some(), more);
+    connection.edges.extend(found.into_iter().map(|view| {
+        let cursor = Cursor { requested_at: view.requested_at, id: view.id }.encode();
+        Edge::new(cursor, Consultation::from(view))
+    }));
+    Ok(connection)
+}
+
+async fn stats(asker: &Asker, wanted: &Position) -> Result<ConsultationStats, ReadError> {
+    let mut entered = enter(asker, CONSULTATION_STATS, wanted, None).await?;
+    Ok(ConsultationStats(asker.gate.reads().guard(rows::stats(&mut entered.tx)).await?))
+}
