@@ -5,6 +5,7 @@ use docket_platform::config::{Describe, Masked, Setting};
 
 /// How commands are taken.
 #[derive(Debug, Clone, Args)]
+#[group(skip)]
 #[command(next_help_heading = "Commands")]
 pub struct Config {
     /// Refuse commands that come without an Idempotency-Key

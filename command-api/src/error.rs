@@ -24,11 +24,9 @@ pub(crate) fn of_execute(error: ExecuteError) -> Problem {
             "idempotency_key_reused",
             "This Idempotency-Key was used for another request; a new request needs a new key.",
         ),
-        ExecuteError::VersionMismatch { actual } => {
-            Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch")
-                .with_detail(format!("If-Match names another version than {actual}."))
-                .with_member("version", actual)
-        }
+        ExecuteError::VersionMismatch { actual } => Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch")
+            .with_detail(format!("If-Match names another version than {actual}."))
+            .with_member("version", actual),
         ExecuteError::EventTooLarge { bytes } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "event_too_large")
             .with_detail(format!("This would make an event of {bytes} bytes; at most {MAX_EVENT_BYTES} are kept.")),
         ExecuteError::Contended => Problem::unavailable("contended", RETRY_AFTER),

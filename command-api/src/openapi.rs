@@ -42,7 +42,10 @@ pub(crate) struct CommandProblems;
 impl IntoResponses for CommandProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
-            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, `invalid_header`, `idempotency_key_required`, …"),
+            (
+                "400",
+                "The request cannot be understood: `invalid_json`, `invalid_utf8`, `invalid_header`, `idempotency_key_required`, …",
+            ),
             ("401", "No valid token: `unauthorized`, `token_expired`"),
             ("403", "Not allowed: `forbidden`, `four_eyes`, `not_a_reviewer`, `not_the_requester`"),
             ("404", "There is no such consultation: `not_found`"),

@@ -32,7 +32,7 @@ const CONCURRENCY: usize = 64;
 /// The longest sleep, whatever the next deadline and the bell say.
 const POLL: Duration = Duration::from_secs(1);
 /// The shortest: a busy journal rings all the time.
-const REST: Duration = Duration::from_millis(25);
+const REST: Duration = Duration::from_millis(50);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 static LATENESS: LazyLock<Histogram> = LazyLock::new(|| {
@@ -43,7 +43,10 @@ static LATENESS: LazyLock<Histogram> = LazyLock::new(|| {
     )
 });
 static EXPIRED: LazyLock<IntCounter> = LazyLock::new(|| {
-    metrics::int_counter("docket_deadlines_expired_total", "Consultations that the scheduler of this process timed out.")
+    metrics::int_counter(
+        "docket_deadlines_expired_total",
+        "Consultations that the scheduler of this process timed out.",
+    )
 });
 
 /// Why a round was not completed.

@@ -5,8 +5,8 @@
 //! start at once exactly one prints it. It must not change what exists: the first registration, role and password stand.
 
 use docket_domain::identity::{
-    AddMember, CreateOrganisation, Organisation, Refusal, RegisterUser, User, add_member, create_organisation as create,
-    register_user,
+    AddMember, CreateOrganisation, Organisation, Refusal, RegisterUser, User, add_member,
+    create_organisation as create, register_user,
 };
 use docket_events::{Category, Metadata, StreamId, identity::Role};
 use docket_log::{Claim, CommandContext, ExecuteError, Outcome, Store};
@@ -142,10 +142,11 @@ pub async fn first_start(store: &Store, options: FirstStartOptions) -> Result<Op
     let setup = Setup::new(store);
     let mut people = Vec::new();
     for plan in plans {
+        let role = plan.role;
         match setup.person(plan).await {
             Ok(person) => people.extend(person),
             // Somebody was added by hand under that address: they can log in, which is what this is for.
-            Err(SetupError::EmailTaken(_)) => tracing::warn!(%role, "not made: the address belongs to another user"),
+            Err(SetupError::EmailTaken(_)) => tracing::warn!(?role, "not made: the address belongs to another user"),
             Err(error) => return Err(error),
         }
     }
@@ -204,14 +205,8 @@ pub async fn create_user_in(
     let setup = Setup::new(store);
     let hmac = setup.accounts.email_hmac(email).await?;
     let user_id = Uuid::new_v5(&store.installation().id, &[b"user:", hmac.as_slice()].concat());
-    let plan = Plan {
-        user_id,
-        organisation,
-        email: email.to_owned(),
-        name: name.to_owned(),
-        role,
-        password: Some(password),
-    };
+    let plan =
+        Plan { user_id, organisation, email: email.to_owned(), name: name.to_owned(), role, password: Some(password) };
     let created = setup.person(plan).await?.is_some();
     Ok(CreatedUser { user_id, created })
 }
@@ -276,8 +271,7 @@ impl<'a> Setup<'a> {
 
     async fn join(&self, plan: &Plan) -> Result<(), SetupError> {
         let command = AddMember { user_id: plan.user_id, role: plan.role };
-        let context =
-            CommandContext { tenant: plan.organisation, metadata: by_setup(), ..CommandContext::default() };
+        let context = CommandContext { tenant: plan.organisation, metadata: by_setup(), ..CommandContext::default() };
         let stream = StreamId::new(Category::Identity, plan.organisation);
         match self.store.execute(&context, stream, |state: &Organisation, _| add_member(state, command)).await? {
             // A role that was changed since stands.

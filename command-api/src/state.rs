@@ -36,7 +36,7 @@ impl State {
             accounts: Accounts::new(store.pool().clone()),
             hasher: Hasher::new(config.login_queue as usize),
             people: People::new(store.clone()),
-            breaker: Breaker::new("postgres", BreakerSettings::default()),
+            breaker: Breaker::new("postgres-write", BreakerSettings::default()),
             store,
             authenticator,
             config,

@@ -16,7 +16,7 @@ Examples:
   docket status                                 how far the read models are
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not reachable, 4 refused.
-Every flag has an environment variable; flags go first.";
+Every setting has a flag and an environment variable; the flag goes first.";
 
 /// Puts human decisions on the record
 ///

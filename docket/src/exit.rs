@@ -1,6 +1,6 @@
 //! How a command ends: the exit code, and one plain sentence on standard error.
 //!
-//! Owns the meaning of each code. It must not print an error's internals: no `Debug` form, no backtrace.
+//! Owns the meaning of each code; 0 is done. It must not print an error's internals: no `Debug` form, no backtrace.
 
 use std::fmt;
 use std::panic::PanicHookInfo;
@@ -10,8 +10,6 @@ use docket_log::{AppendError, ExecuteError, installation::InstallationError, rea
 use docket_platform::db::{self, DatabaseError};
 use docket_platform::embedded::EmbeddedError;
 
-/// Done what was asked.
-pub const DONE: u8 = 0;
 /// Tried, and it went wrong.
 pub const FAILED: u8 = 1;
 /// Asked in a way that makes no sense.
@@ -32,11 +30,6 @@ impl Ending {
     /// The command was asked in a way that makes no sense.
     pub fn usage(sentence: impl Into<String>) -> Self {
         Self { code: USAGE, sentence: sentence.into() }
-    }
-
-    /// What the command needs does not answer.
-    pub fn unreachable(sentence: impl Into<String>) -> Self {
-        Self { code: UNREACHABLE, sentence: sentence.into() }
     }
 
     /// The command was understood and is not allowed.

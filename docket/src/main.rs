@@ -6,6 +6,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod node;
 mod place;
 mod web;
 

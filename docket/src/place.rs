@@ -28,6 +28,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Where the database is.
 #[derive(Debug, Clone, Args)]
+#[group(skip)]
 pub struct Place {
     /// The folder of the private PostgreSQL cluster; DATABASE_URL goes before it
     #[arg(long, env = "DOCKET_DATA_DIR", default_value = "./.docket", value_name = "FOLDER")]

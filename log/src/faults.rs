@@ -1,8 +1,9 @@
 //! Faults on purpose, for the fault campaign alone.
 //!
-//! Built with the feature `faults`, a process reads two variables when it starts: `DOCKET_FAULT_BUG` names one seeded bug that it
+//! Built with the feature `faults`, a process reads three variables when it starts: `DOCKET_FAULT_BUG` names one seeded bug that it
 //! then has, so that the campaign can show that its checker catches it; `DOCKET_FAULT_CRASH` (`step` or `step:n`) names a step at
-//! whose n-th passing the process kills itself with SIGKILL. Without the feature nothing of this exists.
+//! whose n-th passing the process kills itself with SIGKILL; `DOCKET_FAULT_PAUSE`, of the same form, one at which it stops itself
+//! with SIGSTOP, until somebody sends SIGCONT. Without the feature nothing of this exists.
 
 /// A bug that a `faults` build can be told to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +34,14 @@ impl Bug {
     ];
 }
 
-/// The steps at which a `faults` build can be told to die.
-pub const STEPS: [&str; 8] = [
+/// The steps at which a `faults` build can be told to die, or to stop.
+pub const STEPS: [&str; 9] = [
     "append.before",
     "append.after_commit",
     "command.before_answer",
     "scheduler.after_claim",
     "scheduler.after_expire",
+    "projector.before_checkpoint",
     "projector.before_write",
     "projector.before_commit",
     "projector.after_commit",
@@ -59,17 +61,33 @@ mod chosen {
         Bug::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, bug)| bug)
     });
 
-    struct Crash {
+    /// A step, and how often it is still to be passed until something happens there.
+    struct Trigger {
         step: String,
         left: AtomicU64,
     }
 
-    static CRASH: LazyLock<Option<Crash>> = LazyLock::new(|| {
-        let text = std::env::var("DOCKET_FAULT_CRASH").ok()?;
-        let (step, count) = text.split_once(':').unwrap_or((&text, "1"));
-        assert!(STEPS.contains(&step), "DOCKET_FAULT_CRASH names no step: {step}");
-        Some(Crash { step: step.to_owned(), left: AtomicU64::new(count.parse().unwrap_or(1)) })
-    });
+    impl Trigger {
+        fn of(variable: &str) -> Option<Self> {
+            let text = std::env::var(variable).ok()?;
+            let (step, count) = text.split_once(':').unwrap_or((&text, "1"));
+            assert!(STEPS.contains(&step), "{variable} names no step: {step}");
+            Some(Self { step: step.to_owned(), left: AtomicU64::new(count.parse().unwrap_or(1)) })
+        }
+
+        fn is_due(&self, name: &str) -> bool {
+            self.step == name && self.left.fetch_sub(1, Ordering::SeqCst) == 1
+        }
+    }
+
+    static CRASH: LazyLock<Option<Trigger>> = LazyLock::new(|| Trigger::of("DOCKET_FAULT_CRASH"));
+    static PAUSE: LazyLock<Option<Trigger>> = LazyLock::new(|| Trigger::of("DOCKET_FAULT_PAUSE"));
+
+    /// Sends this process a signal, by the shell: its `kill` is built in, and needs no package.
+    fn signal(name: &str) {
+        let line = format!("kill -{name} {}", std::process::id());
+        let _ = std::process::Command::new("/bin/sh").args(["-c", &line]).status();
+    }
 
     /// Whether this process was told to have `bug`.
     #[must_use]
@@ -77,15 +95,14 @@ mod chosen {
         *BUG == Some(bug)
     }
 
-    /// Dies here when this is the passing of the step that was asked for.
+    /// Stops or dies here when this is the passing of the step that was asked for.
     pub fn step(name: &str) {
-        if let Some(crash) = CRASH.as_ref()
-            && crash.step == name
-            && crash.left.fetch_sub(1, Ordering::SeqCst) == 1
-        {
+        if PAUSE.as_ref().is_some_and(|pause| pause.is_due(name)) {
+            signal("STOP");
+        }
+        if CRASH.as_ref().is_some_and(|crash| crash.is_due(name)) {
             // SIGKILL from outside: nothing of this process runs any further, no destructor, no flush.
-            let pid = std::process::id().to_string();
-            let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
+            signal("KILL");
             std::process::abort();
         }
     }

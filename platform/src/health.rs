@@ -34,6 +34,9 @@ pub struct Readiness {
     /// `ready`, `unready` or `shutting_down`.
     #[schema(example = "ready")]
     pub status: String,
+    /// The release that answers.
+    #[schema(example = "0.1.0")]
+    pub version: String,
     /// What each dependency is: `ok`, or a word for what is wrong.
     pub checks: BTreeMap<String, String>,
 }
@@ -94,7 +97,8 @@ impl Health {
             (false, false) => "unready",
         };
         let checks = results.into_iter().map(|(name, result)| (name, result.err().unwrap_or("ok").to_owned()));
-        (ready, Readiness { status: status.to_owned(), checks: checks.collect() })
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        (ready, Readiness { status: status.to_owned(), version, checks: checks.collect() })
     }
 
     /// `/health/live` and `/health/ready`.

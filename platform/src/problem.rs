@@ -94,7 +94,15 @@ pub struct Problem {
 impl Problem {
     /// Any problem: prefer the named constructors.
     pub fn new(status: StatusCode, code: &'static str) -> Self {
-        Self { status, code, detail: None, errors: Vec::new(), retry_after: None, challenge: None, members: BTreeMap::new() }
+        Self {
+            status,
+            code,
+            detail: None,
+            errors: Vec::new(),
+            retry_after: None,
+            challenge: None,
+            members: BTreeMap::new(),
+        }
     }
 
     /// 400: the request cannot be understood.

@@ -119,16 +119,12 @@ impl WriteError {
 
     /// Whether the database was at fault for a moment, so that the same again may work.
     #[must_use]
-    pub fn is_passing(&self) -> bool {
+    pub fn is_passing(error: &sqlx::Error) -> bool {
         use docket_platform::db::{is_connection_failure, is_overload};
-        match self {
-            Self::Inconsistent(_) => false,
-            Self::Database(error) => {
-                is_connection_failure(error)
-                    || is_overload(error)
-                    || !matches!(error, sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_))
-            }
-        }
+        is_connection_failure(error)
+            || is_overload(error)
+            // Pools, protocols, sessions that ended: whatever the server did not answer as an error of the statement.
+            || !matches!(error, sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_))
     }
 }
 

@@ -14,6 +14,7 @@ use docket_log::{
 };
 use docket_platform::{
     Shutdown,
+    config::{Describe, Setting},
     db::{self, Database, DbRole},
     ids,
 };
@@ -37,6 +38,7 @@ const STATUS_PERIOD: Duration = Duration::from_secs(5);
 
 /// How the projector works.
 #[derive(Debug, Clone, Args)]
+#[group(skip)]
 #[command(next_help_heading = "Projector")]
 pub struct Config {
     /// Events applied in one transaction, at most
@@ -60,6 +62,17 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { batch: 5000, lease_ttl: 5, change_retention: 24, park_limit: 100 }
+    }
+}
+
+impl Describe for Config {
+    fn describe(&self) -> Vec<Setting> {
+        vec![
+            Setting::new("DOCKET_PROJECTOR_BATCH", self.batch),
+            Setting::new("DOCKET_PROJECTOR_LEASE_TTL", self.lease_ttl),
+            Setting::new("DOCKET_PROJECTOR_CHANGE_RETENTION", self.change_retention),
+            Setting::new("DOCKET_PROJECTOR_PARK_LIMIT", self.park_limit),
+        ]
     }
 }
 
@@ -89,9 +102,9 @@ pub async fn run(
     if installation.mode != Mode::Journal {
         return Err(ProjectorError::Mode(installation.mode.name()));
     }
-    let pool = pool(database);
-    db::export_pool("projector", &pool);
     let ttl = Duration::from_secs(config.lease_ttl);
+    let pool = pool(database, ttl);
+    db::export_pool("projector", &pool);
     let all = Category::ALL.into_iter().flat_map(|category| installation.shards_of(category)).collect();
     let leases = Leases::join(pool.clone(), TEAM, ids::new_id(), ttl, all);
     let (publish, held) = watch::channel(Held::nothing());
@@ -130,7 +143,7 @@ pub async fn run_alone(config: Config, database: &Database, shutdown: &Shutdown)
 
 /// Waits for the database; none when the shutdown came first.
 async fn installation(database: &Database, shutdown: &Shutdown) -> Result<Option<Installation>, InstallationError> {
-    let pool = pool(database);
+    let pool = pool(database, Duration::from_secs(5));
     loop {
         match Installation::read(&pool).await {
             Ok(installation) => return Ok(Some(installation)),
@@ -144,11 +157,17 @@ async fn installation(database: &Database, shutdown: &Shutdown) -> Result<Option
     }
 }
 
-/// Connections are not asked before use: a broken one shows at its first statement, and the turn is repeated.
-fn pool(database: &Database) -> PgPool {
+/// Connections are not asked before use: a broken one shows at its first statement, and the turn is repeated. A process that
+/// freezes within a transaction must not keep its successor from the checkpoints for longer than the lease did.
+fn pool(database: &Database, frozen: Duration) -> PgPool {
+    let timeout = format!("{}s", frozen.as_secs());
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(Duration::from_secs(5))
         .test_before_acquire(false)
-        .connect_lazy_with(database.connect_options(DbRole::Projector))
+        .connect_lazy_with(
+            database
+                .connect_options(DbRole::Projector)
+                .options([("idle_in_transaction_session_timeout", timeout.as_str())]),
+        )
 }

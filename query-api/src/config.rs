@@ -9,6 +9,7 @@ use docket_platform::config::{Describe, Setting, parse_duration};
 
 /// How reads and subscriptions behave.
 #[derive(Debug, Clone, Args)]
+#[group(skip)]
 #[command(next_help_heading = "Queries")]
 pub struct Config {
     /// How long a read waits for the position it insists on before it says that it is not there yet
@@ -32,6 +33,12 @@ pub struct Config {
     /// How long a new WebSocket may take to say who it is
     #[arg(long, env = "DOCKET_GRAPHQL_INIT_TIMEOUT", default_value = "10s", value_parser = parse_duration, value_name = "DURATION")]
     pub graphql_init_timeout: Duration,
+    /// Foreign web origins that may open a WebSocket: the process hands on its HTTP setting
+    #[arg(skip)]
+    pub allowed_origins: Vec<String>,
+    /// Whether only this machine can ask: the process knows from the address that it listens on
+    #[arg(skip)]
+    pub loopback: bool,
 }
 
 impl Default for Config {
@@ -44,6 +51,8 @@ impl Default for Config {
             graphql_cost: 5_000,
             graphql_introspection: None,
             graphql_init_timeout: Duration::from_secs(10),
+            allowed_origins: Vec::new(),
+            loopback: false,
         }
     }
 }

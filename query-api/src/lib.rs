@@ -1,1 +1,92 @@
-//! Docket.
+//! The read side of Docket over HTTP: GraphQL with subscriptions, and the REST reads.
+//!
+//! Owns `/graphql` (POST, GET, WebSocket, server-sent events), `/schema.graphql` and the GETs of read models. It writes nothing and
+//! decides nothing. Three rules hold for every door:
+//!
+//! - The tenant comes from the verified token alone, and every row is read inside a transaction of that tenant ([`read`]); the one
+//!   connection that sees more ([`feed`]) hands out keys, to subscribers of their tenant only.
+//! - Checkpoints are read before rows ([`position`]): an answer is at least as new as the position that it names.
+//! - An answer never tells an internal cause; what is wrong has a stable code.
+//!
+//! [`State::new`] begins the follower of the change feed, [`router`] gives the routes; `docket up` uses both in its own process, with
+//! the bells of its projector, and `docket query-api` runs them alone.
+
+mod config;
+pub mod consultation;
+pub mod feed;
+pub mod graphql;
+pub mod identity;
+pub mod position;
+pub mod read;
+
+use std::sync::Arc;
+
+use axum::{Extension, Router, routing::get};
+use docket_log::{Bell, Installation};
+use docket_platform::{Shutdown, auth::Authenticator, breaker::{Breaker, BreakerSettings}};
+use sqlx::PgPool;
+use utoipa::OpenApi;
+
+use crate::{
+    consultation::rest,
+    feed::{Follower, Hub},
+    graphql::{Door, Engine},
+    position::Gate,
+    read::Reads,
+};
+
+pub use config::Config;
+pub use graphql::sdl;
+
+/// A query API whose follower runs. Clones are the same one.
+#[derive(Clone)]
+pub struct State {
+    gate: Gate,
+    door: Door,
+}
+
+impl State {
+    /// Starts to follow the change feed and the bell `Topic::Read` until the shutdown; a projector in the same process rings the same
+    /// bell. `pool` connects as `docket_reader`, to the primary or a replica. No database is needed yet: requests are refused until
+    /// there is one.
+    pub fn new(
+        pool: PgPool,
+        authenticator: Arc<Authenticator>,
+        installation: Installation,
+        bell: Bell,
+        config: Config,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let hub = Arc::new(Hub::new(usize::try_from(config.subscription_buffer).unwrap_or(usize::MAX)));
+        shutdown.spawn(bell.clone().follow(pool.clone(), shutdown.token()));
+        let follower = Follower::new(&pool, bell.clone(), installation, hub.clone(), config.poll);
+        shutdown.spawn(follower.run(shutdown.clone()));
+        let breaker = Breaker::new("postgres_read", BreakerSettings::default());
+        let gate = Gate::new(Reads::new(pool, breaker), bell, installation, config.position_wait);
+        let introspection = config.graphql_introspection.unwrap_or(config.loopback);
+        let engine = Engine::new(gate.clone(), hub, config.graphql_timeout, config.graphql_cost, introspection);
+        let door = Door {
+            engine,
+            authenticator,
+            allowed_origins: config.allowed_origins.into(),
+            init_timeout: config.graphql_init_timeout,
+            shutdown: shutdown.clone(),
+        };
+        Self { gate, door }
+    }
+}
+
+/// The routes. The process puts them behind its common middleware (`docket_platform::http::harden`).
+pub fn router(state: State) -> Router {
+    let keys = Extension(state.door.authenticator.clone());
+    Router::new()
+        .route("/api/v1/consultations/{id}", get(rest::get_consultation))
+        .with_state(state.gate)
+        .merge(graphql::router(state.door))
+        .layer(keys)
+}
+
+/// The REST reads, to be merged into the document of the process.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    rest::Api::openapi()
+}

@@ -101,9 +101,8 @@ impl IntoResponse for RouteError {
             Self::InvalidCredentials => {
                 Problem::unauthorized("invalid_credentials", "The e-mail address or the password is wrong.")
             }
-            Self::Password(PasswordError::Busy) => {
-                Problem::unavailable("overloaded", error::RETRY_AFTER).with_detail("Too many logins at once; try again.")
-            }
+            Self::Password(PasswordError::Busy) => Problem::unavailable("overloaded", error::RETRY_AFTER)
+                .with_detail("Too many logins at once; try again."),
             Self::Password(PasswordError::Failed(cause)) => Problem::internal(cause),
             Self::Database(BreakerError::Open { .. }) => error::unreachable(),
             Self::Database(BreakerError::Failed(error)) => error.into(),

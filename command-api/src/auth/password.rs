@@ -140,7 +140,8 @@ impl Hasher {
         let cost = self.0.cost;
         self.run(move || {
             let salt = ids::random_bytes::<16>();
-            let hash: PasswordHash = argon2(cost)?.hash_password_with_salt(password.expose_secret().as_bytes(), &salt)?;
+            let hash: PasswordHash =
+                argon2(cost)?.hash_password_with_salt(password.expose_secret().as_bytes(), &salt)?;
             Ok(hash.to_string())
         })
         .await

@@ -100,6 +100,9 @@ impl<N> Envelope<N> {
 }
 
 fn key_required() -> Problem {
-    Problem::bad_request("idempotency_key_required", "Commands need an Idempotency-Key here, so that they can be repeated.")
-        .with_error(FieldError::coded("Idempotency-Key", "missing_header", "Must be given."))
+    Problem::bad_request(
+        "idempotency_key_required",
+        "Commands need an Idempotency-Key here, so that they can be repeated.",
+    )
+    .with_error(FieldError::coded("Idempotency-Key", "missing_header", "Must be given."))
 }

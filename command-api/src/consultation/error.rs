@@ -38,7 +38,9 @@ impl From<RouteError> for Problem {
             RouteError::Contradiction { field, reason } => invalid(field, reason),
             RouteError::Refused(refusal) => of_refusal(refusal),
             RouteError::Failed(error) => error::of_breaker(error),
-            RouteError::PersonGone => Self::unauthorized("unauthorized", "The account that this token speaks for is gone."),
+            RouteError::PersonGone => {
+                Self::unauthorized("unauthorized", "The account that this token speaks for is gone.")
+            }
             RouteError::Nothing => Self::internal(error),
         }
     }
@@ -97,6 +99,9 @@ mod tests {
         let ended = of_refusal(Refusal::AlreadyEnded { state: State::Withdrawn }).document();
         assert_eq!(ended.members["state"], "withdrawn");
         let invalid = of_refusal(Refusal::Invalid { field: "title", reason: "must not be blank".to_owned() });
-        assert_eq!((invalid.errors()[0].field.as_str(), invalid.errors()[0].detail.as_str()), ("title", "Must not be blank."));
+        assert_eq!(
+            (invalid.errors()[0].field.as_str(), invalid.errors()[0].detail.as_str()),
+            ("title", "Must not be blank.")
+        );
     }
 }

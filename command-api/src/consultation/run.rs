@@ -70,7 +70,9 @@ pub(super) async fn run(
         Ok(Outcome::Accepted(accepted)) => render(state, accepted).await,
         Ok(Outcome::Refused(refusal)) => Err(refusal.into()),
         // No version of what does not exist can match. It reads like any other that is not there.
-        Err(BreakerError::Failed(ExecuteError::VersionMismatch { actual: 0 })) if !asks => Err(Refusal::NotFound.into()),
+        Err(BreakerError::Failed(ExecuteError::VersionMismatch { actual: 0 })) if !asks => {
+            Err(Refusal::NotFound.into())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -9,6 +9,7 @@ use crate::cli::Cli;
 
 /// Which shell to print for.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "\
 Examples:
   docket completions bash > /etc/bash_completion.d/docket

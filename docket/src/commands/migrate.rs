@@ -6,6 +6,7 @@ use crate::place::{self, Place};
 
 /// Which database, and what is fixed when it is set up first.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "\
 Examples:
   DATABASE_URL=postgres://owner:secret@db/docket docket migrate
@@ -22,6 +23,7 @@ pub struct Args {
 
 /// How finely the log is sliced.
 #[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
 pub struct Shards {
     /// Shards per category; fixed for ever when the installation is first set up
     #[arg(

@@ -23,6 +23,7 @@ const PAGE: usize = 256;
 
 /// Which events to print.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "\
 Examples:
   docket replay | jq -r .type | sort | uniq -c         what happened how often
@@ -79,7 +80,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     printer.finish(printed)
 }
 
-async fn print_stream(pool: &PgPool, stream: StreamId, printer: &mut Printer) -> anyhow::Result<()> {
+async fn print_stream(pool: &PgPool, stream: StreamId, printer: &mut Printer<'_>) -> anyhow::Result<()> {
     let mut events = std::pin::pin!(journal::stream_events(pool, stream));
     while let Some(event) = events.try_next().await? {
         printer.print(&event)?;
@@ -88,7 +89,7 @@ async fn print_stream(pool: &PgPool, stream: StreamId, printer: &mut Printer) ->
     Ok(())
 }
 
-async fn print_shards(pool: &PgPool, args: &Args, printer: &mut Printer) -> anyhow::Result<()> {
+async fn print_shards(pool: &PgPool, args: &Args, printer: &mut Printer<'_>) -> anyhow::Result<()> {
     let tails = journal::tails(pool).await?;
     let chosen = |shard: &ShardId| {
         args.category.is_none_or(|category| category == shard.category) && args.shard.is_none_or(|n| n == shard.shard)

@@ -16,7 +16,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use super::{AuthError, Claims, Keys, Principal, load_keys};
+use super::{AuthError, Claims, Keys, Principal, load_keys, load_public_keys};
 use crate::problem::Problem;
 use crate::{clock, ids};
 
@@ -55,6 +55,14 @@ impl Authenticator {
         Self::new(Box::new(move || {
             let pool = pool.clone();
             Box::pin(async move { load_keys(&pool).await })
+        }))
+    }
+
+    /// Loads the public halves from the same table: verifies, and never signs.
+    pub fn public_from_pool(pool: PgPool) -> Self {
+        Self::new(Box::new(move || {
+            let pool = pool.clone();
+            Box::pin(async move { load_public_keys(&pool).await })
         }))
     }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub use authenticator::{Authenticator, KeyLoader, RELOAD_INTERVAL};
 pub use keys::{Keys, SigningKey};
-pub use store::{ensure_key, load_keys};
+pub use store::{ensure_key, load_keys, load_public_keys};
 
 use crate::problem::Problem;
 

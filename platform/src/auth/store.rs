@@ -1,4 +1,4 @@
-//! Where keys are kept: the table `auth.signing_key`. Owns its two statements.
+//! Where keys are kept: the table `auth.signing_key`. Owns its statements.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -10,6 +10,7 @@ use crate::db;
 const FIRST_KEY_LOCK: i64 = 0x646f_636b_6574_6b65;
 
 type Row = (String, Vec<u8>, Vec<u8>, Option<DateTime<Utc>>);
+type PublicRow = (String, Vec<u8>, Option<DateTime<Utc>>);
 
 /// All keys, the newest last. Keys that have retired verify nothing and are left out.
 ///
@@ -26,6 +27,22 @@ pub async fn load_keys(pool: &PgPool) -> Result<Keys, AuthError> {
     let keys = rows
         .into_iter()
         .map(|(kid, public, private, retires_at)| SigningKey::from_der(kid, &public, Some(private), retires_at));
+    Ok(Keys::new(keys.collect::<Result<_, _>>()?))
+}
+
+/// The public halves alone, for who verifies and never signs: its role may not read the private ones.
+///
+/// # Errors
+/// When the database fails or holds a key that cannot be used.
+pub async fn load_public_keys(pool: &PgPool) -> Result<Keys, AuthError> {
+    let mut connection = db::acquire(pool).await?;
+    let rows: Vec<PublicRow> = sqlx::query_as(
+        "SELECT kid, public_der, retires_at FROM auth.signing_key
+         WHERE retires_at IS NULL OR retires_at > now() ORDER BY created_at, kid",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let keys = rows.into_iter().map(|(kid, public, retires_at)| SigningKey::from_der(kid, &public, None, retires_at));
     Ok(Keys::new(keys.collect::<Result<_, _>>()?))
 }
 
@@ -83,6 +100,9 @@ mod tests {
         let keys = load_keys(&pool).await.expect("they load");
         assert_eq!(keys.jwks(clock::now())["keys"].as_array().map(Vec::len), Some(1));
         let token = keys.issue(&super::super::keys::tests::claims()).expect("the stored key signs");
+        let public = load_public_keys(&pool).await.expect("they load");
+        assert!(public.verify(&token, super::super::keys::tests::now()).is_ok());
+        assert!(public.issue(&super::super::keys::tests::claims()).is_err());
         assert!(keys.verify(&token, super::super::keys::tests::now()).is_ok());
     }
 }

@@ -54,6 +54,7 @@ pub(crate) async fn commit(
     registry: Registry,
     plan: &Plan<'_>,
 ) -> Result<(), CommitError> {
+    faults::step("projector.before_checkpoint");
     let mut transaction = connection.begin().await?;
     move_checkpoints(&mut transaction, schema, registry, &plan.moves).await?;
     faults::step("projector.before_write");

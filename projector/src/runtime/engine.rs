@@ -151,10 +151,13 @@ impl<R: Reader> Engine<R> {
     /// # Errors
     /// See [`EngineError`]; new shards are then tried again at the next call.
     pub async fn hold(&mut self, held: &BTreeSet<ShardId>) -> Result<(), EngineError> {
-        for shard in self.shards.keys().filter(|shard| !held.contains(shard)) {
-            tracing::debug!(%shard, "a shard is no longer ours");
-        }
-        self.shards.retain(|shard, _| held.contains(shard));
+        self.shards.retain(|id, shard| {
+            let kept = held.contains(id);
+            if let (false, Some((stop, _))) = (kept, shard.rest) {
+                metrics::get().stopped.with_label_values(&[&id.to_string(), stop.name()]).set(0);
+            }
+            kept
+        });
         let new: Vec<ShardId> = held.iter().filter(|shard| !self.shards.contains_key(shard)).copied().collect();
         if new.is_empty() {
             return Ok(());
@@ -361,14 +364,13 @@ impl<R: Reader> Engine<R> {
                     tracing::warn!(shards = shards.len(), "a checkpoint was moved by somebody else; looking anew");
                     return Ok(Attempt::Fenced(shards.into_iter().collect()));
                 }
-                Err(CommitError::Write { projection, error }) if !error.is_passing() => {
-                    return Ok(Attempt::Refused { projection, error });
-                }
-                Err(CommitError::Write { error: WriteError::Database(error), .. } | CommitError::Database(error)) => {
+                Err(CommitError::Write { error: WriteError::Database(error), .. } | CommitError::Database(error))
+                    if WriteError::is_passing(&error) =>
+                {
                     return Err(error.into());
                 }
-                // Not passing, so it was taken above.
                 Err(CommitError::Write { projection, error }) => return Ok(Attempt::Refused { projection, error }),
+                Err(CommitError::Database(error)) => return Err(error.into()),
             }
             if let Some(bell) = &self.bell {
                 bell.ring();

@@ -1,0 +1,12 @@
+//! The command API against a real PostgreSQL: what a client can notice, and what stands in the journal afterwards.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
+mod consultation;
+mod idempotency;
+mod input;
+mod login;
+mod outage;
+mod scheduler;
+mod setup;
+mod support;

@@ -1,0 +1,56 @@
+//! `docket command-api`: takes commands, and watches deadlines. Any number of replicas may run.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use docket_platform::auth::Authenticator;
+use docket_platform::config::HttpArgs;
+use docket_platform::db::DbRole;
+use docket_platform::{Shutdown, serve};
+
+use super::up::Kafka;
+use crate::node::Node;
+use crate::place::{self, Place};
+use crate::web::{contract, pages};
+
+/// Where its database is, and how it serves.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = "\
+Examples:
+  DATABASE_URL=postgres://docket:secret@db/docket docket command-api --listen 0.0.0.0:8081
+  docket command-api --data-dir ./.docket --listen 127.0.0.1:8081     beside a `docket up`
+
+Serves the commands under /api/v1, /docs, /openapi.json, /.well-known/jwks.json, /health/live, /health/ready and /metrics. The
+database must be up to date: `docket migrate`.")]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    kafka: Kafka,
+    #[command(flatten)]
+    commands: docket_command_api::Config,
+}
+
+/// Runs until the process is told to end.
+///
+/// # Errors
+/// When it does not start, or ends by itself.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    args.kafka.refuse()?;
+    let shutdown = Shutdown::new();
+    shutdown.listen_for_signals().context("signals cannot be heard")?;
+    let bound = serve::bind(&args.http.listen).await?;
+    let database = args.place.find().await?;
+    let installation = place::installation(&database.pool(DbRole::Writer, 1, args.place.database.acquire_timeout)).await?;
+    let mut node = Node::new(&args.place, (database, DbRole::Writer), installation, bound, shutdown);
+    let store = node.store();
+    let keys = Arc::new(Authenticator::from_pool(store.pool().clone()));
+    node.keys(&keys);
+    node.command_api(store, keys, args.commands);
+    node.route(pages::docs());
+    node.route(contract::router());
+    node.run(&args.http).await
+}

@@ -1,0 +1,47 @@
+//! `docket projector`: projects the log into the read models. Replicas share the shards.
+
+use anyhow::Context;
+use docket_platform::config::HttpArgs;
+use docket_platform::db::DbRole;
+use docket_platform::{Shutdown, serve};
+
+use super::up::Kafka;
+use crate::node::Node;
+use crate::place::{self, Place};
+
+/// Where its database is, and how it works.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = "\
+Examples:
+  DATABASE_URL=postgres://docket:secret@db/docket docket projector --listen 0.0.0.0:8082
+  docket projector --data-dir ./.docket --listen 127.0.0.1:8082       beside a `docket up`
+
+Serves /health/live, /health/ready and /metrics. The database must be up to date: `docket migrate`.")]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    kafka: Kafka,
+    #[command(flatten)]
+    projector: docket_projector::Config,
+}
+
+/// Runs until the process is told to end.
+///
+/// # Errors
+/// When it does not start, or ends by itself.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    args.kafka.refuse()?;
+    let shutdown = Shutdown::new();
+    shutdown.listen_for_signals().context("signals cannot be heard")?;
+    let bound = serve::bind(&args.http.listen).await?;
+    let database = args.place.find().await?;
+    let pool = database.pool(DbRole::Projector, 1, args.place.database.acquire_timeout);
+    let installation = place::installation(&pool).await?;
+    let mut node = Node::new(&args.place, (database, DbRole::Projector), installation, bound, shutdown);
+    node.projector(args.projector);
+    node.run(&args.http).await
+}

@@ -1,0 +1,146 @@
+//! `docket up`: everything in one process, on one port.
+//!
+//! Owns the order of a start (cluster, schema, first people, roles, port) and of the end (requests, tasks, cluster last).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use docket_command_api::setup::{self, FirstStartOptions};
+use docket_events::identity::Role;
+use docket_log::Store;
+use docket_platform::auth::Authenticator;
+use docket_platform::config::{Describe, HttpArgs, Setting};
+use docket_platform::db::DbRole;
+use docket_platform::{Shutdown, serve};
+use tokio::net::TcpListener;
+
+use super::migrate::Shards;
+use crate::node::{Node, say};
+use crate::place::{self, Home, Place};
+use crate::web::{contract, pages};
+
+/// Every setting that there is: all roles are in this process.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(after_help = "\
+Examples:
+  docket up                                   data in ./.docket, http://127.0.0.1:8080
+  docket up --data-dir /srv/docket --listen 0.0.0.0:80
+  DATABASE_URL=postgres://owner:secret@db/docket docket up
+
+Prints `ready http://HOST:PORT` when everything serves. The first start makes an organisation, an administrator and a reviewer, and
+prints `admin  EMAIL  PASSWORD` and `reviewer  EMAIL  PASSWORD` once. SIGTERM ends it within 30 seconds, PostgreSQL last.")]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    first_start: docket_command_api::FirstStartArgs,
+    #[command(flatten)]
+    shards: Shards,
+    #[command(flatten)]
+    kafka: Kafka,
+    #[command(flatten)]
+    commands: docket_command_api::Config,
+    #[command(flatten)]
+    projector: docket_projector::Config,
+    #[command(flatten)]
+    queries: docket_query_api::Config,
+}
+
+/// The log's other mode.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Kafka {
+    /// Kafka to keep the log in; not in this release, which refuses to start when it is set
+    #[arg(long, env = "KAFKA_BROKERS", value_name = "HOST:PORT,…")]
+    pub kafka_brokers: Option<String>,
+}
+
+impl Kafka {
+    /// Refuses what this release does not have.
+    ///
+    /// # Errors
+    /// When brokers are named.
+    pub fn refuse(&self) -> anyhow::Result<()> {
+        Ok(place::refuse_kafka(self.kafka_brokers.as_deref())?)
+    }
+}
+
+impl Describe for Args {
+    fn describe(&self) -> Vec<Setting> {
+        [
+            self.place.describe(),
+            vec![
+                Setting::new("DOCKET_SHARDS", self.shards.count),
+                Setting::optional("KAFKA_BROKERS", self.kafka.kafka_brokers.as_ref()),
+            ],
+            self.http.describe(),
+            self.first_start.describe(),
+            self.commands.describe(),
+            self.projector.describe(),
+            self.queries.describe(),
+        ]
+        .concat()
+    }
+}
+
+/// Runs everything until the process is told to end.
+///
+/// # Errors
+/// When something does not start, or ends by itself.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    args.kafka.refuse()?;
+    let shutdown = Shutdown::new();
+    shutdown.listen_for_signals().context("signals cannot be heard")?;
+    // Before the cluster, which takes longer: a taken port is said at once.
+    let bound = serve::bind(&args.http.listen).await?;
+    let home = Home::open(&args.place, &shutdown).await?;
+    let served = up(&args, &home, bound, &shutdown).await;
+    home.close().await;
+    served
+}
+
+async fn up(args: &Args, home: &Home, bound: (TcpListener, SocketAddr), shutdown: &Shutdown) -> anyhow::Result<()> {
+    let installation = place::set_up(&home.database, args.shards.count).await?;
+    let mut node = Node::new(&args.place, (home.database.clone(), DbRole::Reader), installation, bound, shutdown.clone());
+    let store = node.store();
+    let assembled = async {
+        greet(&store, &args.first_start).await?;
+        let keys = Arc::new(Authenticator::from_pool(store.pool().clone()));
+        keys.reload().await.context("the signing keys cannot be read")?;
+        node.keys(&keys);
+        node.command_api(store, keys.clone(), args.commands.clone());
+        node.projector(args.projector.clone());
+        node.query_api(keys, args.queries.clone(), &args.http)?;
+        for routes in [pages::start(), pages::graphiql(), pages::docs(), contract::router()] {
+            node.route(routes);
+        }
+        anyhow::Ok(())
+    };
+    if let Err(error) = assembled.await {
+        // What was started must not hold on to the cluster.
+        let _ = shutdown.drain(std::time::Duration::from_secs(5)).await;
+        return Err(error);
+    }
+    node.run(&args.http).await
+}
+
+/// Makes the first people, and tells their passwords: the only time.
+async fn greet(store: &Store, args: &docket_command_api::FirstStartArgs) -> anyhow::Result<()> {
+    let made = setup::first_start(store, FirstStartOptions::new(args, true)).await;
+    for person in made.context("the first organisation cannot be made")?.into_iter().flat_map(|made| made.people) {
+        let role = match person.role {
+            Role::Admin => "admin",
+            Role::Reviewer => "reviewer",
+            Role::Requester => "requester",
+            Role::Analyst => "analyst",
+        };
+        // A password that was given is known, and need not stand in a log.
+        let password = if person.generated { person.expose_password() } else { "" };
+        say(format!("{role}  {}  {password}", person.email).trim_end());
+    }
+    Ok(())
+}

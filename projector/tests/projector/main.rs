@@ -1,0 +1,12 @@
+//! The projector against a real PostgreSQL.
+
+// Test support is for the tests beside it.
+#![allow(missing_docs)]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+
+mod order;
+mod poison;
+mod runtime;
+mod speed;
+mod support;
+mod upkeep;

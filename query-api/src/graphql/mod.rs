@@ -1,0 +1,206 @@
+//! GraphQL: the schema, and the way from a request to an answer, whatever carries it.
+//!
+//! Owns the engine: limits before execution, time during it, codes and position after it. It knows no feature but by its root
+//! fields, and no transport: [`http`], [`sse`] and [`websocket`] carry requests here.
+
+mod cost;
+pub mod error;
+mod http;
+mod limits;
+mod scalars;
+mod sse;
+mod websocket;
+
+use std::{sync::Arc, time::Duration};
+
+use async_graphql::{
+    Context, EmptyMutation, Interface, MergedObject, Object, Response, Result, Schema, ServerError, Value, Variables,
+    dataloader::DataLoader, parser::types::OperationType,
+};
+use docket_log::Position;
+use docket_platform::auth::Principal;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use serde::Deserialize;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories},
+    feed::Hub,
+    identity::{self, IdentityQuery, Organisation},
+    position::{Gate, Seen},
+    read::{self, ReadError},
+};
+
+pub use http::{Door, router};
+pub use scalars::Instant;
+
+/// The root fields of all features.
+#[derive(Debug, Default, MergedObject)]
+pub struct Query(ConsultationQuery, IdentityQuery, NodeQuery);
+
+type DocketSchema = Schema<Query, EmptyMutation, ConsultationSubscription>;
+
+/// Anything that has an id of its own.
+#[derive(Debug, Clone, Interface)]
+#[graphql(field(name = "id", ty = "&Uuid", desc = "The id."))]
+pub enum Node {
+    /// A request for a human decision.
+    Consultation(Box<Consultation>),
+    /// An organisation.
+    Organisation(Organisation),
+}
+
+/// The root field that finds anything by its id.
+#[derive(Debug, Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Whatever has this id; null when the organisation has no such thing.
+    async fn node(
+        &self,
+        context: &Context<'_>,
+        id: Uuid,
+        #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
+    ) -> Result<Option<Node>> {
+        let asker = Asker::of(context)?;
+        let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
+        if let Some(found) = consultation::one(asker, id, &wanted).await.map_err(error::from_read)? {
+            return Ok(Some(Node::Consultation(Box::new(found))));
+        }
+        let own = identity::own_organisation(asker, id, &wanted).await.map_err(error::from_read)?;
+        Ok(own.map(Node::Organisation))
+    }
+}
+
+/// Who asks, and what this request has seen so far.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// From the verified token, and nowhere else.
+    pub principal: Principal,
+    /// Where reads begin.
+    pub gate: Gate,
+    /// The checkpoints of all reads of this request.
+    pub seen: Arc<Seen>,
+    /// What the request's header insists on.
+    wanted: Position,
+}
+
+impl Asker {
+    /// The asker of the request under way.
+    ///
+    /// # Errors
+    /// When the engine was not given one, which no transport does.
+    pub fn of<'a>(context: &'a Context<'_>) -> Result<&'a Self> {
+        context.data::<Self>().map_err(|_| error::from_problem(&docket_platform::Problem::internal("no asker")))
+    }
+
+    /// The position that a field must have reached: its own argument's and the header's.
+    ///
+    /// # Errors
+    /// When the argument is no position.
+    pub fn at_least(&self, token: Option<&str>) -> Result<Position, ReadError> {
+        let mut wanted = self.wanted.clone();
+        wanted.join(&read::position(token)?);
+        Ok(wanted)
+    }
+}
+
+/// A GraphQL request as it is posted.
+#[derive(Debug, Default, Deserialize)]
+struct Body {
+    query: Option<String>,
+    #[serde(default, rename = "operationName")]
+    operation_name: Option<String>,
+    #[serde(default)]
+    variables: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// A request that may be executed.
+struct Prepared {
+    request: async_graphql::Request,
+    kind: OperationType,
+}
+
+/// Executes requests.
+#[derive(Clone)]
+pub struct Engine {
+    schema: DocketSchema,
+    gate: Gate,
+    timeout: Duration,
+    introspection: bool,
+}
+
+impl Engine {
+    /// An engine that answers within `timeout`, and refuses what costs more than `cost`.
+    pub fn new(gate: Gate, hub: Arc<Hub>, timeout: Duration, cost: usize, introspection: bool) -> Self {
+        Self { schema: schema(cost).data(hub).finish(), gate, timeout, introspection }
+    }
+
+    /// Judges a request before anything is executed.
+    fn prepare(&self, body: Body) -> Result<Prepared, ServerError> {
+        let Some(query) = body.query else {
+            return Err(error::refusal(error::BAD_REQUEST, "The request has no query.", None));
+        };
+        let (document, kind) = limits::check(&query, body.operation_name.as_deref(), self.introspection)?;
+        if kind == OperationType::Mutation {
+            return Err(error::refusal(error::BAD_REQUEST, "There are no mutations: writes are REST.", None));
+        }
+        let mut request = async_graphql::Request::new(query);
+        request.operation_name = body.operation_name;
+        let variables = serde_json::Value::Object(body.variables.unwrap_or_default());
+        request.variables = Variables::from_json(variables);
+        request.set_parsed_query(document);
+        Ok(Prepared { request, kind })
+    }
+
+    fn asker(&self, principal: Principal, wanted: Position) -> Asker {
+        Asker { principal, gate: self.gate.clone(), seen: Arc::default(), wanted }
+    }
+
+    fn equip(&self, request: async_graphql::Request, asker: Asker) -> async_graphql::Request {
+        let histories = Histories::new(self.gate.reads().clone(), asker.principal.tenant);
+        let span = tracing::Span::current();
+        let loader = DataLoader::new(histories, move |load| tokio::spawn(load.instrument(span.clone())));
+        request.data(loader).data(asker)
+    }
+
+    /// Answers a query.
+    async fn run(&self, prepared: Prepared, principal: Principal, wanted: Position) -> Response {
+        let asker = self.asker(principal, wanted);
+        let seen = asker.seen.clone();
+        let request = self.equip(prepared.request, asker);
+        let Ok(response) = tokio::time::timeout(self.timeout, self.schema.execute(request)).await else {
+            tracing::warn!(limit_ms = self.timeout.as_millis(), "a GraphQL query timed out");
+            return Response::from_errors(vec![error::refusal(error::TIMEOUT, "The query took too long.", None)]);
+        };
+        let response = error::complete(response);
+        match seen.position() {
+            Some(position) => response.extension("position", Value::from(position.to_string())),
+            None => response,
+        }
+    }
+
+    /// Answers a query once, or a subscription for as long as it goes on.
+    fn stream(&self, prepared: Prepared, principal: Principal, wanted: Position) -> BoxStream<'static, Response> {
+        if prepared.kind == OperationType::Subscription {
+            let request = self.equip(prepared.request, self.asker(principal, wanted));
+            return self.schema.execute_stream(request).map(error::complete).boxed();
+        }
+        let engine = self.clone();
+        stream::once(async move { engine.run(prepared, principal, wanted).await }).boxed()
+    }
+}
+
+fn schema(cost: usize) -> async_graphql::SchemaBuilder<Query, EmptyMutation, ConsultationSubscription> {
+    Schema::build(Query::default(), EmptyMutation, ConsultationSubscription).extension(cost::Cost(cost))
+}
+
+/// The schema in GraphQL's own language.
+pub fn sdl() -> String {
+    schema(0).finish().sdl()
+}

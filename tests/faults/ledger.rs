@@ -1,0 +1,150 @@
+//! The clients' own books: every command that was sent, and what the client was told of it.
+//!
+//! Owns what the journal is compared with. A command that was answered 2xx is acknowledged; one that was refused at its only attempt
+//! must have left nothing; of any other it is unknown whether it happened.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use docket_log::IdempotencyKey;
+use uuid::Uuid;
+
+/// What a command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Ask for a decision; whether with a deadline so near that it may be past when the command arrives.
+    Ask {
+        /// See above.
+        near: bool,
+    },
+    /// Say something.
+    Comment,
+    /// Answer.
+    Respond,
+}
+
+impl Kind {
+    /// Method and template of the path: the scope of the idempotency key.
+    pub const fn route(self) -> &'static str {
+        match self {
+            Self::Ask { .. } => "POST /api/v1/consultations",
+            Self::Comment => "POST /api/v1/consultations/{id}/comments",
+            Self::Respond => "POST /api/v1/consultations/{id}/responses",
+        }
+    }
+
+    /// Whether a refusal with this status is the rules' and not a mistake: the deadline was past, or somebody else had decided.
+    pub const fn may_refuse(self, status: u16) -> bool {
+        matches!((self, status), (Self::Ask { near: true }, 422) | (Self::Respond, 409))
+    }
+}
+
+/// One command, as it is sent at every attempt.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The idempotency key; it stands in the text too, so that the event is known by it.
+    pub key: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The number of the person who sends it.
+    pub person: usize,
+    /// The consultation; none for a new one.
+    pub stream: Option<Uuid>,
+    /// The path.
+    pub path: String,
+    /// The body, byte for byte.
+    pub body: String,
+}
+
+/// An answer 2xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The version, of the `ETag`.
+    pub version: u64,
+    /// The consultation, of the body.
+    pub stream: Uuid,
+    /// `Docket-Position`.
+    pub position: String,
+    /// The body.
+    pub body: String,
+}
+
+/// What the client knows of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Done.
+    Acknowledged(Answer),
+    /// Refused at its only attempt: it must have left nothing.
+    Refused(u16),
+    /// Anything: given up, or refused after an attempt without an answer.
+    Unknown,
+}
+
+/// A command and its fate.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The command.
+    pub command: Command,
+    /// Who sent it.
+    pub principal: Uuid,
+    /// The id of its row in the journal's memory of answers.
+    pub row: Uuid,
+    /// What the client knows.
+    pub fate: Fate,
+}
+
+impl Entry {
+    /// Books `command` of `principal` in `tenant`.
+    pub fn new(command: Command, tenant: Uuid, principal: Uuid, fate: Fate) -> Self {
+        let row = IdempotencyKey::scoped(tenant, principal, command.kind.route(), &command.key, [0; 32]).id;
+        Self { command, principal, row, fate }
+    }
+}
+
+/// The books of one database.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Books>);
+
+/// What stands in a [`Ledger`].
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Every command, by key.
+    pub entries: HashMap<String, Entry>,
+    /// Keys booked since the last check.
+    pub fresh: Vec<String>,
+    /// Answers that should not have been given, in words.
+    pub odd: Vec<String>,
+    /// Commands that were repeated after their answer.
+    pub repeated: u64,
+    /// Attempts that got no answer.
+    pub lost: u64,
+    /// The longest time that a command took until its answer, all attempts together.
+    pub longest: Duration,
+}
+
+impl Ledger {
+    /// The books, for as long as they are held.
+    pub fn open(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    /// Books a command.
+    pub fn enter(&mut self, entry: Entry, took: Duration) {
+        let key = entry.command.key.clone();
+        self.longest = self.longest.max(took);
+        self.fresh.push(key.clone());
+        self.entries.insert(key, entry);
+    }
+
+    /// How many commands booked since the last check were acknowledged.
+    pub fn fresh_acknowledged(&self) -> usize {
+        self.fresh.iter().filter(|key| matches!(self.entries[*key].fate, Fate::Acknowledged(_))).count()
+    }
+}

@@ -1,0 +1,232 @@
+//! What is broken and mended: a durable PostgreSQL, two command-api, two projectors, each a process of its own.
+//!
+//! Owns the folder, the ports and the database. A fresh database is a copy of one that was set up once.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use docket_log::{Bell, Installation, Store, StoreOptions, Topic};
+use docket_platform::{
+    db::{Database, DbRole},
+    embedded::{Cluster, ClusterConfig, DATABASE, OWNER, State},
+    ids,
+};
+use futures_util::future::join_all;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
+use tokio::{process::Command, time::Instant};
+
+use crate::{
+    people::People,
+    process::{Environment, Plan, Process},
+    reaper::Reaper,
+};
+
+/// Shards per category: few, so that commands meet.
+pub const SHARDS: u16 = 4;
+/// How long a projector that is silent keeps its shards.
+pub const LEASE: Duration = Duration::from_secs(1);
+/// How long anything may take to be up again.
+const PATIENCE: Duration = Duration::from_secs(30);
+const TEMPLATE: &str = "docket_as_set_up";
+
+/// The running system.
+pub struct Topology {
+    /// The processes that take commands.
+    pub apis: [Arc<Process>; 2],
+    /// The processes that project.
+    pub projectors: [Arc<Process>; 2],
+    /// Who uses it.
+    pub people: Arc<People>,
+    /// The owner's connections, for checks.
+    pub owner: PgPool,
+    /// How many events the setting up made.
+    pub setup_events: i64,
+    /// Where commands go.
+    pub addresses: [String; 2],
+    http: reqwest::Client,
+    cluster: Cluster,
+    folder: PathBuf,
+    // The last to go.
+    _reaper: Reaper,
+}
+
+impl Topology {
+    /// Starts everything; every process has `environment` besides its own settings.
+    pub async fn start(binary: &Path, keep: bool, environment: Environment) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("docket-faults-{}-{}", std::process::id(), ids::new_id().simple()));
+        let reaper = Reaper::watch(&folder, keep)?;
+        let config = ClusterConfig { max_connections: 200, ..ClusterConfig::new(&folder) };
+        let cluster = Cluster::start(config).await.context("starting PostgreSQL")?;
+        migrate(binary, &folder).await?;
+        let (people, setup_events) = set_up(&cluster).await?;
+        let folder = cluster.data_dir().to_owned();
+        copy_database(&cluster, DATABASE, TEMPLATE).await?;
+        let ports = free_ports(4)?;
+        let plan = |number: usize, role: &'static str, name: &str| {
+            let mut environment = environment.clone();
+            environment.extend([
+                ("DOCKET_DATA_DIR", folder.display().to_string()),
+                ("DOCKET_LISTEN", format!("127.0.0.1:{}", ports[number])),
+                ("DOCKET_PROJECTOR_LEASE_TTL", LEASE.as_secs().to_string()),
+            ]);
+            Plan { name: name.to_owned(), binary: binary.to_owned(), role, folder: folder.clone(), environment }
+        };
+        let topology = Self {
+            apis: [plan(0, "command-api", "command-api-1"), plan(1, "command-api", "command-api-2")].map(Process::start),
+            projectors: [plan(2, "projector", "projector-1"), plan(3, "projector", "projector-2")].map(Process::start),
+            people: Arc::new(people),
+            owner: owner_pool(&cluster),
+            setup_events,
+            addresses: [0, 1].map(|number| format!("http://127.0.0.1:{}", ports[number])),
+            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().context("making a client")?,
+            cluster,
+            folder,
+            _reaper: reaper,
+        };
+        topology.ready().await?;
+        Ok(topology)
+    }
+
+    /// All four processes.
+    pub fn processes(&self) -> impl Iterator<Item = &Arc<Process>> {
+        self.apis.iter().chain(&self.projectors)
+    }
+
+    /// Where everything lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// PostgreSQL's first process.
+    pub fn postmaster(&self) -> Option<i32> {
+        self.cluster.postmaster_pid()
+    }
+
+    /// The database, for roles.
+    pub fn database(&self) -> Database {
+        Database::embedded(self.cluster.connect_options(OWNER, DATABASE))
+    }
+
+    /// Waits until PostgreSQL answers and both command-api processes say that they are ready.
+    pub async fn ready(&self) -> Result<()> {
+        let mut state = self.cluster.state();
+        let up = tokio::time::timeout(PATIENCE, state.wait_for(|state| *state == State::Ready)).await;
+        ensure!(up.is_ok(), "PostgreSQL was not back within {} s", PATIENCE.as_secs());
+        for process in self.processes() {
+            process.running().await?;
+        }
+        for address in &self.addresses {
+            self.answers(address).await?;
+        }
+        Ok(())
+    }
+
+    async fn answers(&self, address: &str) -> Result<()> {
+        let (deadline, url) = (Instant::now() + PATIENCE, format!("{address}/health/ready"));
+        loop {
+            let last = match self.http.get(&url).send().await {
+                Ok(answer) if answer.status() == 200 => return Ok(()),
+                Ok(answer) => format!("{} {}", answer.status(), answer.text().await.unwrap_or_default()),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() >= deadline {
+                bail!("{url} was not ready within {} s: {last}", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Puts the database back to how it was set up. The old one is kept under `keep_as`, when that is given.
+    pub async fn fresh(&mut self, keep_as: Option<&str>) -> Result<()> {
+        let gone = self.processes().map(|process| async move { process.kill().await }).collect::<Vec<_>>();
+        join_all(gone).await.into_iter().collect::<Result<Vec<_>>>()?;
+        self.owner.close().await;
+        // They come back at once, and meanwhile there is no database: they wait for it, or end and are started again.
+        if let Some(name) = keep_as {
+            let mut connection = maintenance(&self.cluster).await?;
+            end_sessions(&mut connection).await?;
+            connection.execute(AssertSqlSafe(format!("alter database {DATABASE} rename to {name}"))).await?;
+        }
+        copy_database(&self.cluster, TEMPLATE, DATABASE).await?;
+        self.owner = owner_pool(&self.cluster);
+        self.ready().await
+    }
+
+    /// Ends everything in order.
+    pub async fn stop(self) {
+        join_all(self.processes().map(|process| process.stop())).await;
+        self.owner.close().await;
+        self.cluster.stop().await;
+    }
+}
+
+fn owner_pool(cluster: &Cluster) -> PgPool {
+    let options = cluster.connect_options(OWNER, DATABASE);
+    PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(options)
+}
+
+async fn migrate(binary: &Path, folder: &Path) -> Result<()> {
+    let output = Command::new(binary)
+        .args(["migrate", "--shards", &SHARDS.to_string(), "--data-dir"])
+        .arg(folder)
+        .output()
+        .await
+        .with_context(|| format!("running {}", binary.display()))?;
+    ensure!(output.status.success(), "docket migrate: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The organisation and its people.
+async fn set_up(cluster: &Cluster) -> Result<(People, i64)> {
+    let database = Database::embedded(cluster.connect_options(OWNER, DATABASE));
+    let pool = database.pool(DbRole::Writer, 4, Duration::from_secs(5));
+    let installation = Installation::read(&pool).await?;
+    let store = Store::open(&database, pool.clone(), installation, Bell::new(Topic::Journal), StoreOptions::default());
+    let people = People::create(&store).await.context("making the people")?;
+    let events = sqlx::query_scalar("select count(*) from write.journal").fetch_one(&pool).await?;
+    drop(store);
+    pool.close().await;
+    Ok((people, events))
+}
+
+async fn maintenance(cluster: &Cluster) -> Result<PgConnection> {
+    PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await.context("connecting to PostgreSQL")
+}
+
+async fn end_sessions(connection: &mut PgConnection) -> Result<()> {
+    let ended = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()";
+    sqlx::query(ended).bind(DATABASE).execute(connection).await?;
+    Ok(())
+}
+
+/// Replaces `to` by a copy of `from`, whoever is connected to either.
+async fn copy_database(cluster: &Cluster, from: &str, to: &str) -> Result<()> {
+    let mut connection = maintenance(cluster).await?;
+    connection.execute(AssertSqlSafe(format!("drop database if exists {to} with (force)"))).await?;
+    for attempt in 1.. {
+        let ended = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+        sqlx::query(ended).bind(from).execute(&mut connection).await?;
+        match connection.execute(AssertSqlSafe(format!("create database {to} template {from}"))).await {
+            Ok(_) => break,
+            // A session that was just ended may need a moment.
+            Err(_) if attempt < 10 => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => return Err(error).context("copying the database"),
+        }
+    }
+    Ok(())
+}
+
+/// Ports that nobody has, below those that the system gives to connections: while a process is down, no client must get its port.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let [a, b] = ids::random_bytes::<2>();
+    let first = 20_000 + (u16::from_be_bytes([a, b]) % 10_000);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let ports: Vec<u16> = (first..32_000).filter(is_free).take(count).collect();
+    ensure!(ports.len() == count, "no free ports");
+    Ok(ports)
+}
