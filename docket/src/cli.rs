@@ -6,7 +6,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use docket_platform::config::{LogArgs, LogFormat};
 
-use crate::commands::{command_api, completions, config, import, migrate, projector, query_api, replay, retry, status, up};
+use crate::commands::{
+    command_api, completions, config, import, migrate, projector, query_api, replay, retry, status, up,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,12 +31,12 @@ pub struct Cli {
     pub log: LogArgs,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub action: Action,
 }
 
 /// What `docket` can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Action {
     /// Run everything in one process: PostgreSQL, commands, projections, queries, pages
     Up(up::Args),
     /// Run the command API alone
@@ -64,9 +66,9 @@ pub fn parse() -> Cli {
     let mut matches = Cli::command().get_matches();
     let given = Given::of(&matches);
     let mut cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
-    match &mut cli.command {
-        Command::Up(_) | Command::CommandApi(_) | Command::Projector(_) | Command::QueryApi(_) => {}
-        Command::Config(args) => args.sources = given.sources,
+    match &mut cli.action {
+        Action::Up(_) | Action::CommandApi(_) | Action::Projector(_) | Action::QueryApi(_) => {}
+        Action::Config(args) => args.sources = given.sources,
         _ => given.quieten(&mut cli.log),
     }
     cli

@@ -75,29 +75,28 @@ pub fn is_unreachable(error: &sqlx::Error) -> bool {
 pub fn sentence(error: &anyhow::Error) -> String {
     let mut sentence = String::new();
     for cause in error.chain() {
-        let text = plain(cause);
+        let lost = is_lost_database(cause);
+        let text = if lost { "PostgreSQL does not answer".to_owned() } else { cause.to_string() };
         if sentence.is_empty() {
             sentence = text;
         } else if !sentence.contains(&text) {
             sentence = format!("{sentence}: {text}");
         }
+        if lost {
+            // What the driver says of it helps nobody.
+            break;
+        }
     }
     sentence.replace('\n', " ")
 }
 
-/// A cause in words. What a driver says of a lost connection helps nobody.
-fn plain(cause: &(dyn std::error::Error + 'static)) -> String {
-    let database = cause.downcast_ref::<sqlx::Error>().or_else(|| match cause.downcast_ref() {
-        Some(ReadError::Database(error)) => Some(error),
-        _ => match cause.downcast_ref() {
-            Some(InstallationError::Database(error)) => Some(error),
-            _ => None,
-        },
-    });
-    match database {
-        Some(error) if is_unreachable(error) => "PostgreSQL does not answer".to_owned(),
-        _ => cause.to_string(),
-    }
+/// Whether the cause is that the database is gone, in whatever it is wrapped.
+fn is_lost_database(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = match (cause.downcast_ref::<ReadError>(), cause.downcast_ref::<InstallationError>()) {
+        (Some(ReadError::Database(error)), _) | (_, Some(InstallationError::Database(error))) => Some(error),
+        _ => None,
+    };
+    wrapped.or_else(|| cause.downcast_ref()).is_some_and(is_unreachable)
 }
 
 /// Says what went wrong, and gives the process's exit code.
@@ -137,10 +136,10 @@ mod tests {
     fn a_lost_database_is_unreachable_and_said_plainly() {
         let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionRefused.into());
         let error = anyhow::Error::new(lost).context("the status cannot be read");
-        assert_eq!((code(&error), sentence(&error).as_str()), (
-            UNREACHABLE,
-            "the status cannot be read: PostgreSQL does not answer"
-        ));
+        assert_eq!(
+            (code(&error), sentence(&error).as_str()),
+            (UNREACHABLE, "the status cannot be read: PostgreSQL does not answer")
+        );
         let path = "/nowhere".into();
         assert_eq!(code(&EmbeddedError::NotRunning { path }.into()), UNREACHABLE);
     }

@@ -3,6 +3,7 @@
 //! Owns the assembly. Roles know nothing of each other; what they have in common (bells, keys, health, one port) is put into their
 //! hands here.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,7 +66,19 @@ impl<'a> Node<'a> {
             shutdown.spawn(bell.clone().follow(bells.clone(), shutdown.token()));
         }
         let router = web::operations(&health);
-        Self { place, database, installation, shutdown, health, journal, read, router, listener, address, tasks: Vec::new() }
+        Self {
+            place,
+            database,
+            installation,
+            shutdown,
+            health,
+            journal,
+            read,
+            router,
+            listener,
+            address,
+            tasks: Vec::new(),
+        }
     }
 
     /// The journal, as the command API and the first start write it.
@@ -154,11 +167,11 @@ impl<'a> Node<'a> {
                 tokio::time::sleep(READY_POLL).await;
             }
             say(&format!("ready http://{address}"));
-            std::future::pending::<()>().await;
+            std::future::pending::<Infallible>().await
         };
         let (result, rest) = tokio::select! {
             (result, _, rest) = ended => (result, rest),
-            () = ready => unreachable!("it says so and waits for ever"),
+            never = ready => match never {},
         };
         let early = !shutdown.has_begun();
         if let Err(error) = shutdown.drain(DRAIN).await {

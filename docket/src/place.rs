@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::exit::{self, Ending};
 
 /// How long a command waits for a database that does not answer yet, or restarts.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a cluster that is starting may still take once the process was told to end.
 const START_GRACE: Duration = Duration::from_secs(15);
@@ -91,9 +91,12 @@ impl Place {
 /// # Errors
 /// When nothing was, or the database does not answer.
 pub async fn installation(pool: &PgPool) -> anyhow::Result<Installation> {
-    patiently(async || Installation::read(pool).await, |error| matches!(error, InstallationError::Database(e) if exit::is_unreachable(e)))
-        .await
-        .map_err(anyhow::Error::from)
+    patiently(
+        async || Installation::read(pool).await,
+        |error| matches!(error, InstallationError::Database(e) if exit::is_unreachable(e)),
+    )
+    .await
+    .map_err(anyhow::Error::from)
 }
 
 async fn answers(database: &Database) -> Result<(), sqlx::Error> {
@@ -139,7 +142,7 @@ impl Home {
     ///
     /// # Errors
     /// When it does not start, or the process is told to end meanwhile.
-    pub async fn open(place: &Place, shutdown: &Shutdown) -> anyhow::Result<Self> {
+    pub async fn open(place: &Place, binaries: Option<&Path>, shutdown: &Shutdown) -> anyhow::Result<Self> {
         if place.database.url().is_some() {
             return Ok(Self { database: place.find().await?, cluster: None });
         }
@@ -147,8 +150,13 @@ impl Home {
             shutdown.cancelled().await;
             tokio::time::sleep(START_GRACE).await;
         };
+        let config = ClusterConfig {
+            binaries: binaries.map(Path::to_path_buf),
+            stop_timeout: STOP_TIMEOUT,
+            ..ClusterConfig::new(&place.data_dir)
+        };
         let cluster = tokio::select! {
-            started = Cluster::start(config(&place.data_dir)) => started?,
+            started = Cluster::start(config) => started?,
             () = given_up => anyhow::bail!("told to end before PostgreSQL had started"),
         };
         let database = Database::embedded(cluster.connect_options(OWNER, DATABASE));
@@ -161,10 +169,6 @@ impl Home {
             cluster.stop().await;
         }
     }
-}
-
-fn config(data_dir: &Path) -> ClusterConfig {
-    ClusterConfig { stop_timeout: STOP_TIMEOUT, ..ClusterConfig::new(data_dir) }
 }
 
 /// Refuses the log's other mode, which this release does not have.

@@ -4,9 +4,7 @@
 
 use std::sync::LazyLock;
 
-use docket_platform::metrics::{
-    LATENCY_BUCKETS, gauge_vec, histogram, int_counter, int_counter_vec, int_gauge_vec,
-};
+use docket_platform::metrics::{LATENCY_BUCKETS, gauge_vec, histogram, int_counter, int_counter_vec, int_gauge_vec};
 use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 
 /// The projector's metrics.

@@ -62,7 +62,7 @@ const PARKED: &str = "select projection, category, shard, stream_id, min(sequenc
      group by projection, category, shard, stream_id
      order by projection, category, shard, min(sequence)";
 
-/// The streams that wait for a retry, by projection and shard.
+/// The streams that wait for a retry, by projection and shard; `pool` belongs to the projector's role.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -97,7 +97,7 @@ async fn list(
     Ok(parked)
 }
 
-/// Tries to apply parked streams: all, or those of one projection, or one stream.
+/// Tries to apply parked streams: all, or those of one projection, or one stream; `pool` belongs to the projector's role.
 ///
 /// # Errors
 /// See [`RetryError`]; a stream that still cannot be applied is no error but stands in the report.
@@ -140,7 +140,8 @@ pub async fn retry_with(
     Ok(report)
 }
 
-const LOCK: &str = "select sequence from {schema}.checkpoint where projection = $1 and category = $2 and shard = $3 for update";
+const LOCK: &str =
+    "select sequence from {schema}.checkpoint where projection = $1 and category = $2 and shard = $3 for update";
 
 const WAITING: &str = "select sequence from {schema}.dead_letter
      where projection = $1 and category = $2 and shard = $3 and stream_id = $4 order by sequence";

@@ -7,10 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use docket_events::Category;
 use docket_log::{
-    Bell, Installation, Mode, Topic, Vault,
-    installation::InstallationError,
-    journal::JournalReader,
-    lease::Leases,
+    Bell, Installation, Mode, Topic, Vault, installation::InstallationError, journal::JournalReader, lease::Leases,
 };
 use docket_platform::{
     Shutdown,
@@ -116,8 +113,7 @@ pub async fn run(
     let reader = JournalReader::new(pool.clone(), journal);
     let vault = Vault::new(pool.clone());
     let options = EngineOptions { batch: config.batch as usize, park_limit: config.park_limit as usize };
-    let engine =
-        Engine::new(pool, vault, reader, registry(), Schema::live(), Some(read.clone())).with_options(options);
+    let engine = Engine::new(pool, vault, reader, registry(), Schema::live(), Some(read.clone())).with_options(options);
     runtime::work(engine, held, shutdown.clone()).await;
 
     // The last batch is committed: others may have the shards at once.

@@ -35,7 +35,13 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: live only [{}]; replay only [{}]", self.table, self.live_only.join(", "), self.replay_only.join(", "))
+        write!(
+            f,
+            "{}: live only [{}]; replay only [{}]",
+            self.table,
+            self.live_only.join(", "),
+            self.replay_only.join(", ")
+        )
     }
 }
 
@@ -97,7 +103,8 @@ pub async fn verify_registry(owner: &PgPool, registry: Registry) -> Result<Vec<D
 async fn compare(owner: &PgPool, schema: &Schema, registry: Registry) -> Result<Vec<Difference>, VerifyError> {
     let options: PgConnectOptions = (*owner.connect_options()).clone();
     // Row security does not bind the projector's role, and may bind the owner's.
-    let pool = PgPoolOptions::new().max_connections(4).connect_lazy_with(options.options([("role", "docket_projector")]));
+    let pool =
+        PgPoolOptions::new().max_connections(4).connect_lazy_with(options.options([("role", "docket_projector")]));
     let result = async {
         let limits = copy(&pool, schema, registry).await?;
         replay(&pool, schema, registry, &limits).await?;
@@ -179,7 +186,12 @@ async fn replay(pool: &PgPool, schema: &Schema, registry: Registry, limits: &Lim
     for ((projection, shard), wanted) in limits {
         let at = engine.stands_at(projection, *shard);
         if at < *wanted {
-            return Err(VerifyError::Stopped { projection: (*projection).to_owned(), shard: *shard, at, wanted: *wanted });
+            return Err(VerifyError::Stopped {
+                projection: (*projection).to_owned(),
+                shard: *shard,
+                at,
+                wanted: *wanted,
+            });
         }
     }
     Ok(())

@@ -23,7 +23,11 @@ use std::sync::Arc;
 
 use axum::{Extension, Router, routing::get};
 use docket_log::{Bell, Installation};
-use docket_platform::{Shutdown, auth::Authenticator, breaker::{Breaker, BreakerSettings}};
+use docket_platform::{
+    Shutdown,
+    auth::Authenticator,
+    breaker::{Breaker, BreakerSettings},
+};
 use sqlx::PgPool;
 use utoipa::OpenApi;
 

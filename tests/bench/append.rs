@@ -18,7 +18,7 @@ use docket_platform::{
 };
 use docket_tests::{TENANT, accept, comment, context, new_stream, request};
 use futures_util::future::try_join_all;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
 use crate::{
     Size,
@@ -29,14 +29,14 @@ use crate::{
 /// Streams that the writers spread over.
 const STREAMS: usize = 10_000;
 
-/// A migrated database of sixteen shards on a durable cluster.
-pub async fn database(cluster: &ScratchCluster, name: &str) -> Result<(Database, Store)> {
-    let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await?;
+/// A migrated database of sixteen shards on the cluster that `options` (user, database) lead to.
+pub async fn database(options: impl Fn(&str, &str) -> PgConnectOptions, name: &str) -> Result<(Database, Store)> {
+    let mut owner = PgConnection::connect_with(&options(OWNER, "postgres")).await?;
     owner.execute(AssertSqlSafe(format!("create database {name}"))).await?;
-    let mut connection = PgConnection::connect_with(&cluster.connect_options(OWNER, name)).await?;
+    let mut connection = PgConnection::connect_with(&options(OWNER, name)).await?;
     migrate::migrate(&mut connection).await?;
     let installation = Installation::set_up(&mut connection, ids::new_id(), 16).await?;
-    let database = Database::embedded(cluster.connect_options(OWNER, name));
+    let database = Database::embedded(options(OWNER, name));
     let pool = database.pool(DbRole::Writer, 16, Duration::from_secs(5));
     let store = Store::open(&database, pool, installation, Bell::new(Topic::Journal), StoreOptions::default());
     Ok((database, store))
@@ -131,16 +131,56 @@ async fn long_stream(store: &Store, events: usize) -> Result<StreamId> {
     Ok(stream)
 }
 
+/// Appends at one, 32 and 128 writers, in events a second.
+async fn rates(store: &Store, seconds: f64) -> Result<Vec<f64>> {
+    let mut rates = Vec::new();
+    for count in [1, 32, 128] {
+        rates.push(writers(store, count, true, seconds).await?.0);
+    }
+    Ok(rates)
+}
+
+/// Whether a million events in the journal make the next ones dearer.
+async fn a_million(store: &Store, size: Size, report: &mut Report) -> Result<()> {
+    let seconds = size.seconds();
+    let empty = rates(store, seconds).await?;
+    let wanted = size.pick(50_000.0, 1_000_000.0);
+    let mut written = 0.0;
+    while written < wanted {
+        written += writers(store, 1_024, false, seconds).await?.0 * seconds;
+    }
+    let full = rates(store, seconds).await?;
+    for ((count, empty), full) in [1, 32, 128].into_iter().zip(empty).zip(full) {
+        report.row(
+            &format!("append with key, {count} writers, {} events in the journal", size.pick("50,000", "a million")),
+            format!("{full:.0}/s"),
+            format!("before {empty:.0}/s"),
+            empty / full,
+            Target::AtMost(1.3),
+        );
+    }
+    Ok(())
+}
+
 /// The section.
 pub async fn run(cluster: &ScratchCluster, size: Size, report: &mut Report) -> Result<()> {
-    let seconds = size.seconds();
-    let (database, store) = database(cluster, "bench_append").await.context("setting the database up")?;
+    let options = |user: &str, name: &str| cluster.connect_options(user, name);
+    let (database, store) = database(options, "bench_append").await.context("setting the database up")?;
     writers(&store, 32, true, 0.5).await?;
+    few_writers(&database, &store, size, report).await?;
+    many_writers(&database, &store, size, report).await?;
+    long_streams(&store, size, report).await?;
+    let (_, fresh) = self::database(options, "bench_million").await?;
+    writers(&fresh, 32, true, 0.5).await?;
+    a_million(&fresh, size, report).await
+}
 
+async fn few_writers(database: &Database, store: &Store, size: Size, report: &mut Report) -> Result<()> {
+    let seconds = size.seconds();
     // Before and after: the machine drifts within a run too.
-    let before = yardstick::single_row_insert(&database, seconds / 2.0).await?;
-    let (rate, one) = writers(&store, 1, true, seconds).await?;
-    let after = yardstick::single_row_insert(&database, seconds / 2.0).await?;
+    let before = yardstick::single_row_insert(database, seconds / 2.0).await?;
+    let (rate, one) = writers(store, 1, true, seconds).await?;
+    let after = yardstick::single_row_insert(database, seconds / 2.0).await?;
     let insert = f64::midpoint(before.ms(0.5), after.ms(0.5));
     report.row(
         "append with key, 1 writer, p50",
@@ -150,9 +190,9 @@ pub async fn run(cluster: &ScratchCluster, size: Size, report: &mut Report) -> R
         Target::AtMost(1.5),
     );
 
-    let before = yardstick::transaction_per_command(&database, 32, seconds / 2.0).await?;
-    let (rate, latencies) = writers(&store, 32, true, seconds).await?;
-    let after = yardstick::transaction_per_command(&database, 32, seconds / 2.0).await?;
+    let before = yardstick::transaction_per_command(database, 32, seconds / 2.0).await?;
+    let (rate, latencies) = writers(store, 32, true, seconds).await?;
+    let after = yardstick::transaction_per_command(database, 32, seconds / 2.0).await?;
     let plain = f64::midpoint(before, after);
     report.row(
         "append with key, 32 writers",
@@ -161,12 +201,16 @@ pub async fn run(cluster: &ScratchCluster, size: Size, report: &mut Report) -> R
         rate / plain,
         Target::AtLeast(5.0),
     );
+    Ok(())
+}
 
+async fn many_writers(database: &Database, store: &Store, size: Size, report: &mut Report) -> Result<()> {
+    let seconds = size.seconds();
     for (count, target) in [(128, 0.15), (1_024, 0.25)] {
         for key in [false, true] {
-            let before = yardstick::copy_times_two(&database, seconds / 2.0).await?;
-            let (rate, latencies) = writers(&store, count, key, seconds).await?;
-            let after = yardstick::copy_times_two(&database, seconds / 2.0).await?;
+            let before = yardstick::copy_times_two(database, seconds / 2.0).await?;
+            let (rate, latencies) = writers(store, count, key, seconds).await?;
+            let after = yardstick::copy_times_two(database, seconds / 2.0).await?;
             let copy = f64::midpoint(before, after);
             report.row(
                 &format!("append {} key, {count} writers", if key { "with" } else { "without" }),
@@ -177,11 +221,15 @@ pub async fn run(cluster: &ScratchCluster, size: Size, report: &mut Report) -> R
             );
         }
     }
+    Ok(())
+}
 
-    let long = long_stream(&store, size.pick(10_000, 100_000)).await?;
-    let short = long_stream(&store, 10).await?;
-    let short_cost = command_cost(&store, short, seconds / 2.0).await?;
-    let long_cost = command_cost(&store, long, seconds).await?;
+async fn long_streams(store: &Store, size: Size, report: &mut Report) -> Result<()> {
+    let seconds = size.seconds();
+    let long = long_stream(store, size.pick(10_000, 100_000)).await?;
+    let short = long_stream(store, 10).await?;
+    let short_cost = command_cost(store, short, seconds / 2.0).await?;
+    let long_cost = command_cost(store, long, seconds).await?;
     report.row(
         &format!("command on a stream of {} events, p50", size.pick("10,000", "100,000")),
         format!("{:.3} ms", long_cost.ms(0.5)),

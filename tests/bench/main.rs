@@ -4,8 +4,14 @@
 //! read. Nothing here passes or fails: it prints, and says where a target is missed.
 
 mod append;
+mod http;
+mod rebuild;
 mod report;
+mod server;
+mod startup;
 mod yardstick;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -45,6 +51,9 @@ struct Args {
     /// How much is run
     #[arg(value_enum, default_value = "small")]
     size: Size,
+    /// The release build of docket
+    #[arg(long, default_value = "target/release/docket")]
+    docket: PathBuf,
     /// Only the sections whose name contains this
     #[arg(long)]
     only: Option<String>,
@@ -59,6 +68,17 @@ async fn main() -> Result<()> {
     let mut report = Report::new();
     if wanted("append") {
         append::run(&cluster, args.size, &mut report).await?;
+    }
+    if wanted("rebuild") {
+        rebuild::run(&cluster, args.size, &mut report).await?;
+    }
+    // One server after the other: what rests takes memory and a little time.
+    drop(cluster);
+    if wanted("http") {
+        http::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("startup") {
+        startup::run(&args.docket, &mut report).await?;
     }
     report.print();
     Ok(())

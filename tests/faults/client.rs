@@ -65,7 +65,11 @@ impl Client {
 
     /// Logs everybody in.
     pub async fn log_in(&self) -> Result<()> {
-        let patient = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().context("making a client")?;
+        let patient = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .context("making a client")?;
         self.people.log_in(&patient, &self.addresses[0]).await
     }
 
@@ -123,7 +127,10 @@ impl Client {
     async fn judged(&self, command: &Command) -> Attempt {
         let attempt = self.attempt(command, self.turn.fetch_add(1, Ordering::Relaxed)).await;
         if let Attempt::Refused(status, body) = &attempt {
-            let text = format!("{} had been acknowledged, and was answered {status} when it was repeated: {body}", command.key);
+            let text = format!(
+                "{} had been acknowledged, and was answered {status} when it was repeated: {body}",
+                command.key
+            );
             self.ledger.open().odd.push(text);
         }
         attempt
@@ -141,7 +148,9 @@ impl Client {
             .await;
         let Ok(response) = sent else { return Attempt::Nothing };
         let status = response.status().as_u16();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
         let (etag, position) = (header("etag"), header("docket-position"));
         let Ok(body) = response.text().await else { return Attempt::Nothing };
         match status {

@@ -77,7 +77,9 @@ impl Fault {
     /// One of every kind, with targets of the dice's choice.
     fn every_kind(rng: &mut StdRng) -> Vec<Self> {
         let mut all = vec![Self::KillProjectors, Self::KillPostgres, Self::KillPostgresBusy, Self::HotStreams];
-        for one in [Self::KillApi, Self::KillProjector, Self::FreezeProjector, Self::Racers, Self::EndApi, Self::EndProjector] {
+        for one in
+            [Self::KillApi, Self::KillProjector, Self::FreezeProjector, Self::Racers, Self::EndApi, Self::EndProjector]
+        {
             all.push(one(rng.random_range(0..2)));
         }
         all.push(Self::FreezeApi(rng.random_range(0..2), rng.random_range(1000..2000)));

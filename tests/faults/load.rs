@@ -81,7 +81,8 @@ pub struct Author {
 impl Author {
     /// The author called `name` in the fault `fault` of a run.
     pub fn new(seed: u64, fault: u32, name: &str) -> Self {
-        let salt = name.bytes().fold(u64::from(fault), |salt, byte| salt.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
+        let salt =
+            name.bytes().fold(u64::from(fault), |salt, byte| salt.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
         Self { rng: StdRng::seed_from_u64(seed ^ salt.rotate_left(17)), prefix: format!("f{fault}-{name}"), count: 0 }
     }
 
@@ -112,6 +113,16 @@ impl Author {
         let person = self.rng.random_range(0..ASKERS);
         let path = "/api/v1/consultations".to_owned();
         Command { key, kind: Kind::Ask { near }, person, stream: None, path, body: body.to_string() }
+    }
+
+    /// Asks without a deadline that is near.
+    pub fn ask_calmly(&mut self) -> Command {
+        loop {
+            let command = self.ask();
+            if command.kind == (Kind::Ask { near: false }) {
+                return command;
+            }
+        }
     }
 
     /// Comments on `stream`.

@@ -12,7 +12,12 @@
 //! | seeded bugs, which the check must see | [`prove`] |
 
 // Sequences and versions are small; the database's integers are signed and ours are not. Rates and seconds are printed, not counted.
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap, clippy::cast_precision_loss)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss
+)]
 
 mod campaign;
 mod check;
@@ -100,14 +105,15 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result<Tally> {
     let bugs = args.bugs();
-    ensure!(args.faults.is_some() || !bugs.is_empty(), "how many faults? try: script/faults 5, or script/faults --prove-checker");
+    ensure!(
+        args.faults.is_some() || !bugs.is_empty(),
+        "how many faults? try: script/faults 5, or script/faults --prove-checker"
+    );
     ensure_faults_build(&args.binary)?;
     let seed = args.seed.unwrap_or_else(|| u64::from(u32::from_be_bytes(ids::random_bytes::<4>())));
     println!("seed {seed}");
     let mut tally = Tally::default();
-    if bugs.is_empty() || args.bug.is_none()
-        && let Some(faults) = args.faults
-    {
+    if let Some(faults) = args.faults.filter(|_| args.bug.is_none()) {
         tally.add(campaign::run(args, faults, seed).await?);
     }
     if !bugs.is_empty() {
@@ -118,7 +124,8 @@ async fn run(args: &Args) -> Result<Tally> {
 
 /// A build without the feature would survive every step and have no bug: a campaign with it would show nothing.
 fn ensure_faults_build(binary: &std::path::Path) -> Result<()> {
-    let bytes = std::fs::read(binary).with_context(|| format!("{} cannot be read; start script/faults", binary.display()))?;
+    let bytes =
+        std::fs::read(binary).with_context(|| format!("{} cannot be read; start script/faults", binary.display()))?;
     let needle = b"DOCKET_FAULT_CRASH";
     let found = bytes.windows(needle.len()).any(|window| window == needle);
     ensure!(found, "{} was built without the feature `faults`", binary.display());

@@ -71,6 +71,8 @@ pub struct Process {
     special: Mutex<Environment>,
     /// The process id, while one runs.
     pid: watch::Sender<Option<u32>>,
+    /// Whether it stays away once it has ended.
+    away: watch::Sender<bool>,
     starts: AtomicU32,
     findings: Mutex<Vec<String>>,
     stop: CancellationToken,
@@ -89,6 +91,7 @@ impl Process {
             expected: Mutex::new(Expected::Life),
             special: Mutex::default(),
             pid: watch::Sender::new(None),
+            away: watch::Sender::new(false),
             starts: AtomicU32::new(0),
             findings: Mutex::default(),
             stop: CancellationToken::new(),
@@ -110,16 +113,25 @@ impl Process {
                 Ok(child) => self.watch(child).await,
                 Err(error) => lock(&self.findings).push(format!("{} cannot be started: {error:#}", self.plan.name)),
             }
+            let mut away = self.away.subscribe();
+            let back = async {
+                tokio::time::sleep(ABSENCE).await;
+                let _ = away.wait_for(|away| !*away).await;
+            };
             tokio::select! {
                 () = self.stop.cancelled() => {}
-                () = tokio::time::sleep(ABSENCE) => {}
+                () = back => {}
             }
         }
     }
 
     fn spawn(&self) -> Result<Child> {
         let log = self.plan.folder.join("logs").join(format!("{}.log", self.plan.name));
-        let log = File::options().create(true).append(true).open(&log).with_context(|| format!("opening {}", log.display()))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("opening {}", log.display()))?;
         let special = std::mem::take(&mut *lock(&self.special));
         if special.iter().any(|(name, _)| *name == CRASH) {
             *lock(&self.expected) = Expected::Kill;
@@ -232,6 +244,17 @@ impl Process {
         Ok(())
     }
 
+    /// SIGKILL, and not back before [`Process::come_back`].
+    pub async fn send_away(&self) -> Result<()> {
+        self.away.send_replace(true);
+        self.kill().await
+    }
+
+    /// Ends what [`Process::send_away`] began.
+    pub fn come_back(&self) {
+        self.away.send_replace(false);
+    }
+
     /// SIGTERM; how long it took to end in order.
     pub async fn terminate(&self, patience: Duration) -> Result<Duration> {
         self.running().await?;
@@ -240,7 +263,11 @@ impl Process {
         self.signal(Signal::TERM)?;
         if !self.ended(since, patience).await {
             self.kill().await?;
-            lock(&self.findings).push(format!("{} had not ended {} s after SIGTERM", self.plan.name, patience.as_secs()));
+            lock(&self.findings).push(format!(
+                "{} had not ended {} s after SIGTERM",
+                self.plan.name,
+                patience.as_secs()
+            ));
         }
         Ok(started.elapsed())
     }

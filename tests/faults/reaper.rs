@@ -14,9 +14,9 @@ use anyhow::{Context, Result};
 const REAPER: &str = r#"
 cat >/dev/null
 for file in "$1"/pids/*; do
-    pid=$(cat "$file" 2>/dev/null) || continue
+    pid=$(cat "$file" 2>/dev/null) && [ -e "/proc/$pid/environ" ] || continue
     # The number may be another process's by now.
-    tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxF "DOCKET_DATA_DIR=$1" && kill -KILL "$pid" 2>/dev/null
+    tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "DOCKET_DATA_DIR=$1" && kill -KILL "$pid" 2>/dev/null
 done
 pid=$(head -n 1 "$1/postgres/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null && {
     tries=0

@@ -58,7 +58,8 @@ pub struct Topology {
 impl Topology {
     /// Starts everything; every process has `environment` besides its own settings.
     pub async fn start(binary: &Path, keep: bool, environment: Environment) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("docket-faults-{}-{}", std::process::id(), ids::new_id().simple()));
+        let folder =
+            std::env::temp_dir().join(format!("docket-faults-{}-{}", std::process::id(), ids::new_id().simple()));
         let reaper = Reaper::watch(&folder, keep)?;
         let config = ClusterConfig { max_connections: 200, ..ClusterConfig::new(&folder) };
         let cluster = Cluster::start(config).await.context("starting PostgreSQL")?;
@@ -77,13 +78,18 @@ impl Topology {
             Plan { name: name.to_owned(), binary: binary.to_owned(), role, folder: folder.clone(), environment }
         };
         let topology = Self {
-            apis: [plan(0, "command-api", "command-api-1"), plan(1, "command-api", "command-api-2")].map(Process::start),
+            apis: [plan(0, "command-api", "command-api-1"), plan(1, "command-api", "command-api-2")]
+                .map(Process::start),
             projectors: [plan(2, "projector", "projector-1"), plan(3, "projector", "projector-2")].map(Process::start),
             people: Arc::new(people),
             owner: owner_pool(&cluster),
             setup_events,
             addresses: [0, 1].map(|number| format!("http://127.0.0.1:{}", ports[number])),
-            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().context("making a client")?,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(2))
+                .build()
+                .context("making a client")?,
             cluster,
             folder,
             _reaper: reaper,
@@ -143,10 +149,8 @@ impl Topology {
 
     /// Puts the database back to how it was set up. The old one is kept under `keep_as`, when that is given.
     pub async fn fresh(&mut self, keep_as: Option<&str>) -> Result<()> {
-        let gone = self.processes().map(|process| async move { process.kill().await }).collect::<Vec<_>>();
-        join_all(gone).await.into_iter().collect::<Result<Vec<_>>>()?;
+        join_all(self.processes().map(|process| process.send_away())).await.into_iter().collect::<Result<Vec<_>>>()?;
         self.owner.close().await;
-        // They come back at once, and meanwhile there is no database: they wait for it, or end and are started again.
         if let Some(name) = keep_as {
             let mut connection = maintenance(&self.cluster).await?;
             end_sessions(&mut connection).await?;
@@ -154,6 +158,7 @@ impl Topology {
         }
         copy_database(&self.cluster, TEMPLATE, DATABASE).await?;
         self.owner = owner_pool(&self.cluster);
+        self.processes().for_each(|process| process.come_back());
         self.ready().await
     }
 

@@ -44,7 +44,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     shutdown.listen_for_signals().context("signals cannot be heard")?;
     let bound = serve::bind(&args.http.listen).await?;
     let database = args.place.find().await?;
-    let installation = place::installation(&database.pool(DbRole::Writer, 1, args.place.database.acquire_timeout)).await?;
+    let installation =
+        place::installation(&database.pool(DbRole::Writer, 1, args.place.database.acquire_timeout)).await?;
     let mut node = Node::new(&args.place, (database, DbRole::Writer), installation, bound, shutdown);
     let store = node.store();
     let keys = Arc::new(Authenticator::from_pool(store.pool().clone()));

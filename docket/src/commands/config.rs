@@ -38,7 +38,8 @@ struct Line {
 /// # Errors
 /// When it cannot be written.
 pub fn run(log: &LogArgs, args: &Args) -> anyhow::Result<()> {
-    let lines: Vec<Line> = [args.settings.describe(), log.describe()].concat().into_iter().map(|s| args.line(s)).collect();
+    let lines: Vec<Line> =
+        [args.settings.describe(), log.describe()].concat().into_iter().map(|s| args.line(s)).collect();
     let text = if args.json { serde_json::to_string_pretty(&lines)? + "\n" } else { table(&lines) };
     super::quietly(io::stdout().write_all(text.as_bytes()))?;
     Ok(())
@@ -59,7 +60,8 @@ impl Args {
 
 fn table(lines: &[Line]) -> String {
     let width = |of: fn(&Line) -> usize| lines.iter().map(of).max().unwrap_or(0);
-    let (name, value) = (width(|line| line.name.len()), width(|line| line.value.as_deref().map_or(0, str::len)).min(60));
+    let (name, value) =
+        (width(|line| line.name.len()), width(|line| line.value.as_deref().map_or(0, str::len)).min(60));
     let line = |line: &Line| {
         let shown = line.value.as_deref().unwrap_or("-");
         format!("{:name$}  {shown:value$}  {}\n", line.name, line.source)

@@ -12,7 +12,7 @@ pub mod retry;
 pub mod status;
 pub mod up;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Action, Cli};
 
 /// Does what was asked.
 ///
@@ -20,18 +20,18 @@ use crate::cli::{Cli, Command};
 /// What went wrong, with the exit code within it; see [`crate::exit`].
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     docket_platform::telemetry::init(&cli.log).map_err(|error| crate::exit::Ending::usage(error.to_string()))?;
-    match cli.command {
-        Command::Up(args) => up::run(args).await,
-        Command::CommandApi(args) => command_api::run(args).await,
-        Command::Projector(args) => projector::run(args).await,
-        Command::QueryApi(args) => query_api::run(args).await,
-        Command::Migrate(args) => migrate::run(args).await,
-        Command::Import(args) => import::run(args).await,
-        Command::Replay(args) => replay::run(args).await,
-        Command::Retry(args) => retry::run(args).await,
-        Command::Status(args) => status::run(args).await,
-        Command::Config(args) => config::run(&cli.log, &args),
-        Command::Completions(args) => completions::run(&args),
+    match cli.action {
+        Action::Up(args) => up::run(args).await,
+        Action::CommandApi(args) => command_api::run(args).await,
+        Action::Projector(args) => projector::run(args).await,
+        Action::QueryApi(args) => query_api::run(args).await,
+        Action::Migrate(args) => migrate::run(args).await,
+        Action::Import(args) => import::run(args).await,
+        Action::Replay(args) => replay::run(args).await,
+        Action::Retry(args) => retry::run(args).await,
+        Action::Status(args) => status::run(args).await,
+        Action::Config(args) => config::run(&cli.log, &args),
+        Action::Completions(args) => completions::run(&args),
     }
 }
 

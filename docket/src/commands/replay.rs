@@ -70,7 +70,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let pool = database.pool(DbRole::Projector, 2, args.place.database.acquire_timeout);
     let installation = place::installation(&pool).await?;
     if let Some(shard) = args.shard.filter(|shard| *shard >= installation.shards) {
-        return Err(Ending::usage(format!("there is no shard {shard}: this installation has {}", installation.shards)).into());
+        return Err(
+            Ending::usage(format!("there is no shard {shard}: this installation has {}", installation.shards)).into()
+        );
     }
     let mut printer = Printer::new(&args);
     let printed = match args.stream {
@@ -143,9 +145,9 @@ impl<'a> Printer<'a> {
         if !self.types.is_empty() && !self.types.contains(&event.event_type) {
             return Ok(());
         }
-        let line = event.cloud_event().with_context(|| {
-            format!("event {} of {} is damaged: its data is no JSON", event.version, event.stream)
-        })?;
+        let line = event
+            .cloud_event()
+            .with_context(|| format!("event {} of {} is damaged: its data is no JSON", event.version, event.stream))?;
         self.out.write_all(line.as_bytes())?;
         self.out.write_all(b"\n")?;
         Ok(())

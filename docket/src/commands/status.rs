@@ -102,7 +102,14 @@ impl Row {
     }
 
     fn total(projection: &str) -> Self {
-        Self { projection: projection.to_owned(), shard: "all".to_owned(), applied: 0, behind: 0, lag_seconds: 0.0, parked: 0 }
+        Self {
+            projection: projection.to_owned(),
+            shard: "all".to_owned(),
+            applied: 0,
+            behind: 0,
+            lag_seconds: 0.0,
+            parked: 0,
+        }
     }
 }
 

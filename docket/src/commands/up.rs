@@ -3,6 +3,7 @@
 //! Owns the order of a start (cluster, schema, first people, roles, port) and of the end (requests, tasks, cluster last).
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -34,6 +35,9 @@ prints `admin  EMAIL  PASSWORD` and `reviewer  EMAIL  PASSWORD` once. SIGTERM en
 pub struct Args {
     #[command(flatten)]
     place: Place,
+    /// The folder of the programs `postgres` and `initdb`; searched for when not given
+    #[arg(long, env = "DOCKET_PG_BIN", value_name = "FOLDER")]
+    pg_bin: Option<String>,
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
@@ -74,6 +78,7 @@ impl Describe for Args {
         [
             self.place.describe(),
             vec![
+                Setting::optional("DOCKET_PG_BIN", self.binaries().map(|path| path.display())),
                 Setting::new("DOCKET_SHARDS", self.shards.count),
                 Setting::optional("KAFKA_BROKERS", self.kafka.kafka_brokers.as_ref()),
             ],
@@ -87,6 +92,13 @@ impl Describe for Args {
     }
 }
 
+impl Args {
+    /// Where PostgreSQL's programs are said to be. Set but empty is not set.
+    fn binaries(&self) -> Option<&Path> {
+        self.pg_bin.as_deref().filter(|path| !path.is_empty()).map(Path::new)
+    }
+}
+
 /// Runs everything until the process is told to end.
 ///
 /// # Errors
@@ -97,7 +109,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     shutdown.listen_for_signals().context("signals cannot be heard")?;
     // Before the cluster, which takes longer: a taken port is said at once.
     let bound = serve::bind(&args.http.listen).await?;
-    let home = Home::open(&args.place, &shutdown).await?;
+    let home = Home::open(&args.place, args.binaries(), &shutdown).await?;
     let served = up(&args, &home, bound, &shutdown).await;
     home.close().await;
     served
@@ -105,7 +117,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn up(args: &Args, home: &Home, bound: (TcpListener, SocketAddr), shutdown: &Shutdown) -> anyhow::Result<()> {
     let installation = place::set_up(&home.database, args.shards.count).await?;
-    let mut node = Node::new(&args.place, (home.database.clone(), DbRole::Reader), installation, bound, shutdown.clone());
+    let mut node =
+        Node::new(&args.place, (home.database.clone(), DbRole::Reader), installation, bound, shutdown.clone());
     let store = node.store();
     let assembled = async {
         greet(&store, &args.first_start).await?;

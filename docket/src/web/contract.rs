@@ -27,7 +27,8 @@ pub fn openapi() -> OpenApi {
          Send `Docket-Position` of an answer with the next read to see at least what that answer showed."
             .to_owned(),
     );
-    let licence = utoipa::openapi::info::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
+    let licence =
+        utoipa::openapi::info::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
     document.info.license = Some(licence);
     document.info.contact = None;
     document
@@ -52,7 +53,8 @@ async fn document() -> Response {
 
 async fn schema(Path(file): Path<String>) -> Response {
     static TEXTS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
-        let text = |(event_type, schema): (String, serde_json::Value)| (format!("{event_type}.json"), format!("{schema:#}\n"));
+        let text =
+            |(event_type, schema): (String, serde_json::Value)| (format!("{event_type}.json"), format!("{schema:#}\n"));
         docket_events::schema::all().into_iter().map(text).collect()
     });
     match TEXTS.get(&file) {

@@ -62,7 +62,8 @@ pub fn graphiql() -> Router {
 /// The documentation of the REST interface.
 pub fn docs() -> Router {
     Router::new()
-        .route("/docs", get(|| docs_file(Path(String::new()))))
+        .route("/docs", get(docs_page))
+        .route("/docs/", get(docs_page))
         .route("/docs/{*file}", get(docs_file))
         .layer(CompressionLayer::new())
 }
@@ -79,7 +80,8 @@ async fn asset(Path(file): Path<String>, request: HeaderMap) -> Response {
     let Some(found) = Console::get(&format!("assets/{file}")) else {
         return Problem::not_found("There is no such file.").into_response();
     };
-    let kind = HeaderValue::from_str(found.metadata.mimetype()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let kind = HeaderValue::from_str(found.metadata.mimetype())
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     embedded(found, kind, if is_hashed(&file) { FOR_EVER } else { ASK }, &request)
 }
 
@@ -107,6 +109,10 @@ fn embedded(file: rust_embed::EmbeddedFile, kind: HeaderValue, caching: HeaderVa
     (headers, [(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
+async fn docs_page() -> Response {
+    docs_file(Path(String::new())).await
+}
+
 async fn docs_file(Path(file): Path<String>) -> Response {
     // No validator of another site is asked.
     let config = Arc::new(Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false));
@@ -115,7 +121,8 @@ async fn docs_file(Path(file): Path<String>) -> Response {
         Ok(None) => return Problem::not_found("There is no such file.").into_response(),
         Err(error) => return Problem::internal(error).into_response(),
     };
-    let kind = HeaderValue::from_str(&found.content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let kind =
+        HeaderValue::from_str(&found.content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let mut bytes = found.bytes.into_owned();
     if !found.gzpipped && matches!(file.as_str(), "" | "index.html") {
         // The page's own links are relative to `/docs/`, and it is served without the slash too.

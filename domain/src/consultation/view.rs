@@ -165,7 +165,10 @@ fn one_of(values: &[&str]) -> Object {
 
 fn one_of_or_null(values: &[&str]) -> Object {
     let values = values.iter().map(|value| Value::from(*value)).chain([Value::Null]);
-    ObjectBuilder::new().schema_type([Type::String, Type::Null].into_iter().collect::<utoipa::openapi::schema::SchemaType>()).enum_values(Some(values)).build()
+    ObjectBuilder::new()
+        .schema_type([Type::String, Type::Null].into_iter().collect::<utoipa::openapi::schema::SchemaType>())
+        .enum_values(Some(values))
+        .build()
 }
 
 fn state_schema() -> Object {
@@ -206,7 +209,12 @@ mod tests {
 
     #[test]
     fn the_documented_values_are_those_of_the_types() {
-        assert!(all::<State>(&STATES) && all::<Decision>(&DECISIONS) && all::<Rule>(&RULES) && all::<WithdrawalReason>(&REASONS));
+        assert!(
+            all::<State>(&STATES)
+                && all::<Decision>(&DECISIONS)
+                && all::<Rule>(&RULES)
+                && all::<WithdrawalReason>(&REASONS)
+        );
     }
 
     #[test]

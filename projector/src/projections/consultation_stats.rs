@@ -91,7 +91,12 @@ impl Projection for ConsultationStats {
         Ok(())
     }
 
-    async fn write(&self, schema: &Schema, connection: &mut PgConnection, batch: &Self::Batch) -> Result<(), WriteError> {
+    async fn write(
+        &self,
+        schema: &Schema,
+        connection: &mut PgConnection,
+        batch: &Self::Batch,
+    ) -> Result<(), WriteError> {
         if batch.is_empty() {
             return Ok(());
         }

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{
     Category, Event, EventData, Personal, Recorded, StreamId,
     consultation::{
-        Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut, VoteCast,
-        WithdrawalReason, Withdrawn,
+        Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut,
+        VoteCast, WithdrawalReason, Withdrawn,
     },
     identity::{IdentityEvent, MemberAdded, Role, UserRegistered},
 };
@@ -93,7 +93,10 @@ fn a_whole_life_is_merged_into_one_new_row() {
     assert_eq!((asked.at, asked.by_name.as_deref()), (at(1), Some("Person 1")));
     assert_eq!(asked.context.as_deref(), Some(r#"{"branch":7}"#));
     let ended = row.ended.as_ref().expect("ended");
-    assert_eq!((ended.state, ended.decision, ended.rule, ended.at), ("responded", Some("approve"), Some("any_one"), at(4)));
+    assert_eq!(
+        (ended.state, ended.decision, ended.rule, ended.at),
+        ("responded", Some("approve"), Some("any_one"), at(4))
+    );
     let kinds: Vec<_> = batch.history.iter().map(|row| (row.version, row.kind)).collect();
     assert_eq!(kinds, [(1, "requested"), (2, "commented"), (3, "vote_cast"), (4, "responded"), (5, "commented")]);
 }

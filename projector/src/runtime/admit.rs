@@ -118,7 +118,11 @@ mod tests {
         let gap = Some(Disorder::Gap { expected: 5, found: 7 });
         assert_eq!(admitted(3, None, &[(4, 4), (7, 7), (8, 8)]), (vec![4], gap));
         let aside = admit(3, None, u64::MAX, vec![event(4, 4), event(7, 7), event(8, 8)]).aside;
-        assert_eq!(aside.iter().map(|event| event.sequence).collect::<Vec<_>>(), [7, 8], "kept for when the gap is closed");
+        assert_eq!(
+            aside.iter().map(|event| event.sequence).collect::<Vec<_>>(),
+            [7, 8],
+            "kept for when the gap is closed"
+        );
     }
 
     #[test]

@@ -13,8 +13,7 @@ use std::{
 
 use docket_events::{Recorded, ShardId};
 use docket_log::{
-    Bell, Vault,
-    journal,
+    Bell, Vault, journal,
     reader::{ReadError, Reader},
 };
 use futures_util::{StreamExt, TryStreamExt};
@@ -69,7 +68,7 @@ pub enum EngineError {
 /// What a turn came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// Events were applied.
+    /// Events that were dealt with, for one projection or all.
     pub applied: usize,
     /// There is more to apply at once.
     pub more: bool,
@@ -263,10 +262,12 @@ impl<R: Reader> Engine<R> {
             decode::open(&mut runs, &self.vault).await?;
         }
         let slices: Vec<Slice<'_>> = runs.iter().map(|run| Slice { shard: run.shard, items: &run.items }).collect();
-        let applied = slices.iter().map(|slice| slice.items.len()).sum();
-        if applied > 0 {
-            self.project(&slices, &projections).await?;
-            metrics::get().batch_size.observe(applied as f64);
+        let mut turn = Turn { applied: slices.iter().map(|slice| slice.items.len()).sum(), more };
+        if turn.applied > 0 {
+            metrics::get().batch_size.observe(turn.applied as f64);
+            if !self.project(&slices, &projections).await? {
+                turn = Turn { applied: 0, more: true };
+            }
             metrics::get().batch_seconds.observe(started.elapsed().as_secs_f64());
         }
         for run in &runs {
@@ -276,7 +277,7 @@ impl<R: Reader> Engine<R> {
                 self.stop(run.shard, Stop::UnknownType, Some(UNKNOWN_REST));
             }
         }
-        Ok(Turn { applied, more })
+        Ok(turn)
     }
 
     /// The projections that are not failing.
@@ -329,18 +330,18 @@ impl<R: Reader> Engine<R> {
         }
     }
 
-    /// Applies `slices` for `projections` in one transaction; apart where that fails.
-    async fn project(&mut self, slices: &[Slice<'_>], projections: &[usize]) -> Result<(), EngineError> {
+    /// Applies `slices` for `projections` in one transaction; apart where that fails. False: somebody else was there first.
+    async fn project(&mut self, slices: &[Slice<'_>], projections: &[usize]) -> Result<bool, EngineError> {
         match self.attempt(slices, projections, &Refused::new()).await? {
-            Attempt::Done => Ok(()),
-            Attempt::Fenced(shards) => self.reload(&shards).await,
+            Attempt::Done => Ok(true),
+            Attempt::Fenced(shards) => self.reload(&shards).await.map(|()| false),
             Attempt::Refused { projection, error } => {
                 let name = self.registry[projection].info().name;
                 tracing::warn!(projection = name, %error, "a projection cannot be written; trying each apart");
                 for projection in projections {
                     self.isolate(slices, *projection).await?;
                 }
-                Ok(())
+                Ok(true)
             }
         }
     }
@@ -393,7 +394,9 @@ impl<R: Reader> Engine<R> {
             if shard.last.is_none_or(|(sequence, _)| sequence < moved.to) {
                 shard.last = Some((moved.to, moved.last));
             }
-            let Some(standing) = shard.standings.iter_mut().find(|s| s.projection == moved.projection) else { continue };
+            let Some(standing) = shard.standings.iter_mut().find(|s| s.projection == moved.projection) else {
+                continue;
+            };
             standing.sequence = moved.to;
             standing.generation = generation;
             standing.parked.extend(moved.parked);

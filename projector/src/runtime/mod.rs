@@ -2,14 +2,14 @@
 //!
 //! | step | module |
 //! |---|---|
-//! | which shards this process works | [`lease`], [`worker`] |
-//! | where each projection stands there | [`shard`] |
-//! | what may be applied, in which order | [`admit`] |
-//! | bytes to events, personal fields opened | [`decode`] |
-//! | what a batch comes to | [`plan`] |
-//! | the one transaction | [`commit`] |
-//! | the turn that ties them together | [`engine`] |
-//! | finding the event that spoils a batch | [`isolate`] |
+//! | which shards this process works | `lease`, `worker` |
+//! | where each projection stands there | `shard` |
+//! | what may be applied, in which order | `admit` |
+//! | bytes to events, personal fields opened | `decode` |
+//! | what a batch comes to | `plan` |
+//! | the one transaction | `commit` |
+//! | the turn that ties them together | `engine` |
+//! | finding the event that spoils a batch | `isolate` |
 
 mod admit;
 pub(crate) mod commit;

@@ -126,7 +126,8 @@ impl Folder<'_> {
         let Some(shard) = self.shards.get_mut(&slice.shard) else { return };
         let room = self.park_limit.saturating_sub(shard.parked_lately(now));
         let Some(standing) = shard.standings.iter().find(|standing| standing.projection == projection) else { return };
-        let mut fold = Fold { registry: self.registry, projection, slice: slice.shard, standing, room, parked: HashSet::new() };
+        let mut fold =
+            Fold { registry: self.registry, projection, slice: slice.shard, standing, room, parked: HashSet::new() };
         let mut at = standing.sequence;
         let mut last = None;
         for item in slice.items {

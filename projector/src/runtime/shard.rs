@@ -122,12 +122,8 @@ pub(crate) async fn load(
     let categories: Vec<i16> = places.iter().map(|(_, shard)| shard.category.code()).collect();
     let shards: Vec<i16> = places.iter().map(|(_, shard)| shard.shard as i16).collect();
     sqlx::query(schema.sql(CREATE)).bind(&names).bind(&categories).bind(&shards).execute(&mut *connection).await?;
-    let rows = sqlx::query(schema.sql(LOAD))
-        .bind(&names)
-        .bind(&categories)
-        .bind(&shards)
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows =
+        sqlx::query(schema.sql(LOAD)).bind(&names).bind(&categories).bind(&shards).fetch_all(&mut *connection).await?;
     let mut loaded: BTreeMap<ShardId, Shard> = wanted
         .iter()
         .map(|shard| (*shard, Shard { standings: Vec::new(), last: None, rest: None, parkings: VecDeque::new() }))
@@ -138,7 +134,8 @@ pub(crate) async fn load(
         let id = ShardId { category, shard: shard as u16 };
         let Some(projection) = registry.iter().position(|projection| projection.info().name == name) else { continue };
         let Some(shard) = loaded.get_mut(&id) else { continue };
-        let until = limits.map_or(u64::MAX, |limits| limits.get(&(registry[projection].info().name, id)).copied().unwrap_or(0));
+        let until =
+            limits.map_or(u64::MAX, |limits| limits.get(&(registry[projection].info().name, id)).copied().unwrap_or(0));
         shard.standings.push(Standing {
             projection,
             sequence: row.try_get::<i64, _>(3)? as u64,

@@ -7,6 +7,5 @@
 mod order;
 mod poison;
 mod runtime;
-mod speed;
 mod support;
 mod upkeep;

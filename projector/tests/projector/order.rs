@@ -97,19 +97,30 @@ async fn a_gap_in_the_journal_itself_stops_its_shard_until_it_is_closed() {
         world.say(stream, commented()).await;
         world.say(stream, commented()).await;
     }
-    world.sql("create table kept as select * from write.journal where category = 2 and shard = 0 and sequence = 2").await;
+    world
+        .sql("create table kept as select * from write.journal where category = 2 and shard = 0 and sequence = 2")
+        .await;
     world.sql("delete from write.journal where category = 2 and shard = 0 and sequence = 2").await;
     let mut engine = world.engine().await;
     settle(&mut engine).await;
     assert_eq!(engine.stopped(broken.shard(2)), Some(Stop::Gap));
     assert_eq!(engine.stopped(whole.shard(2)), None);
-    assert_eq!(world.number("select sequence from read.checkpoint where projection = 'consultation' and shard = 0").await, 1);
-    assert_eq!(world.number("select sequence from read.checkpoint where projection = 'consultation' and shard = 1").await, 3);
+    assert_eq!(
+        world.number("select sequence from read.checkpoint where projection = 'consultation' and shard = 0").await,
+        1
+    );
+    assert_eq!(
+        world.number("select sequence from read.checkpoint where projection = 'consultation' and shard = 1").await,
+        3
+    );
 
     world.sql("insert into write.journal select * from kept").await;
     let mut engine = world.engine().await;
     settle(&mut engine).await;
-    assert_eq!(world.number("select sequence from read.checkpoint where projection = 'consultation' and shard = 0").await, 3);
+    assert_eq!(
+        world.number("select sequence from read.checkpoint where projection = 'consultation' and shard = 0").await,
+        3
+    );
     world.assert_verified().await;
 }
 

@@ -7,9 +7,7 @@ use docket_projector::{
     runtime::{EngineOptions, Stop},
 };
 
-use crate::support::{
-    World, commented, consultation_in, populate, requested, responded, settle, timed_out, vote_cast,
-};
+use crate::support::{World, commented, consultation_in, populate, requested, responded, settle, timed_out, vote_cast};
 
 const COMMENTED: &str = "docket.consultation.commented.v1";
 
@@ -31,10 +29,10 @@ async fn a_malformed_event_parks_only_its_stream_and_retry_heals_it() {
     assert_eq!(world.number("select version from read.consultation where title = 'sick'").await, 1);
     assert_eq!(world.number("select pending from read.consultation_stats").await, 2);
     let waiting = parked(&world.pool).await.expect("listed");
-    assert_eq!(waiting.iter().map(|p| (p.projection.as_str(), p.stream, p.sequence, p.events)).collect::<Vec<_>>(), [
-        ("consultation", sick, poison, 3),
-        ("consultation_stats", sick, poison, 3),
-    ]);
+    assert_eq!(
+        waiting.iter().map(|p| (p.projection.as_str(), p.stream, p.sequence, p.events)).collect::<Vec<_>>(),
+        [("consultation", sick, poison, 3), ("consultation_stats", sick, poison, 3),]
+    );
     assert_eq!(world.number("select count(*) from read.dead_letter where error is not null").await, 2);
     assert_eq!(world.number("select sum(parked)::bigint from read.checkpoint").await, 2);
     world.assert_verified().await;
@@ -121,8 +119,12 @@ async fn an_unknown_type_stops_its_shard_only() {
     assert_eq!(world.number("select count(*) from read.dead_letter").await, 0, "it is no poison");
 
     // What the next release does: it knows the type.
-    world.sql("update write.journal set event_type = 'docket.consultation.timed_out.v1',
-               data = '{\"deadline\":\"2026-01-01T00:00:00Z\"}' where event_type like '%reopened%'").await;
+    world
+        .sql(
+            "update write.journal set event_type = 'docket.consultation.timed_out.v1',
+               data = '{\"deadline\":\"2026-01-01T00:00:00Z\"}' where event_type like '%reopened%'",
+        )
+        .await;
     settle(&mut world.engine().await).await;
     assert_eq!(world.number("select version from read.consultation where title = 'ahead'").await, 3);
     world.assert_verified().await;

@@ -36,7 +36,12 @@ async fn a_batch_that_fails_leaves_neither_rows_nor_checkpoint() {
     assert_eq!(world.number("select max(sequence) from read.checkpoint where projection = 'consultation'").await, 0);
     assert_eq!(world.number("select count(*) from read.change").await, 0);
     assert_eq!(world.number("select count(*) from read.dead_letter").await, 0, "the data is not at fault");
-    assert!(world.number("select sum(pending + responded + timed_out + withdrawn)::bigint from read.consultation_stats").await == 20);
+    assert!(
+        world
+            .number("select sum(pending + responded + timed_out + withdrawn)::bigint from read.consultation_stats")
+            .await
+            == 20
+    );
     world.assert_verified().await;
 
     world.sql("grant insert on read.consultation_history_v1 to docket_projector").await;
@@ -44,7 +49,12 @@ async fn a_batch_that_fails_leaves_neither_rows_nor_checkpoint() {
     populate_more(&world).await;
     settle(&mut engine).await;
     assert_eq!(world.number("select count(*) from read.consultation").await, 21, "who was behind has caught up");
-    assert_eq!(world.number("select count(distinct (category, shard, sequence)) from read.checkpoint where category = 2").await, 2);
+    assert_eq!(
+        world
+            .number("select count(distinct (category, shard, sequence)) from read.checkpoint where category = 2")
+            .await,
+        2
+    );
     world.assert_verified().await;
 }
 
@@ -92,9 +102,9 @@ async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another
     let start = |shutdown: &Shutdown| {
         let (config, database, shutdown) = (config.clone(), world.database.clone(), shutdown.clone());
         let (journal, read, installation) = (world.journal.clone(), world.read.clone(), world.installation);
-        tokio::spawn(async move {
-            docket_projector::run(config, &database, installation, &journal, &read, &shutdown).await
-        })
+        tokio::spawn(
+            async move { docket_projector::run(config, &database, installation, &journal, &read, &shutdown).await },
+        )
     };
     let first = start(&shutdowns[0]);
     populate(&world, 10, 5).await;
@@ -107,7 +117,8 @@ async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another
     let second = start(&shutdowns[1]);
     until(&world, "select count(distinct holder) from write.lease", 2).await;
     populate_more(&world).await;
-    until(&world, "select coalesce(max(comment_count), 0)::bigint from read.consultation where title = 'more'", 1).await;
+    until(&world, "select coalesce(max(comment_count), 0)::bigint from read.consultation where title = 'more'", 1)
+        .await;
 
     for (shutdown, task) in shutdowns.iter().zip([first, second]) {
         shutdown.drain(Duration::from_secs(10)).await.expect("drained");

@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta};
 use docket_events::{
     Category, EventData, Recorded, ShardId, StreamId,
     consultation::{
-        Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut, VoteCast,
-        WithdrawalReason, Withdrawn,
+        Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut,
+        VoteCast, WithdrawalReason, Withdrawn,
     },
 };
 use docket_log::{
@@ -68,7 +68,8 @@ impl World {
         let cluster = ScratchCluster::shared();
         let installation = *READY.get_or_init(make_template).await;
         let name = format!("projector_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await.expect("connected");
+        let mut owner =
+            PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await.expect("connected");
         owner.execute(AssertSqlSafe(format!("create database {name} template {TEMPLATE}"))).await.expect("created");
         owner.close().await.expect("closed");
         let database = Database::embedded(cluster.connect_options(OWNER, &name));

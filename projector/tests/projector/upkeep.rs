@@ -17,10 +17,10 @@ async fn the_lag_is_told_in_events_and_seconds() {
     let lags = status::lag(&world.pool).await.expect("lags");
     assert_eq!(lags.len(), 6, "two projections of consultations and one of identities, two shards each");
     let behind: Vec<_> = lags.iter().filter(|lag| lag.events() > 0).collect();
-    assert_eq!(behind.iter().map(|lag| (lag.projection.as_str(), lag.shard.shard, lag.events())).collect::<Vec<_>>(), [
-        ("consultation", 1, 2),
-        ("consultation_stats", 1, 2),
-    ]);
+    assert_eq!(
+        behind.iter().map(|lag| (lag.projection.as_str(), lag.shard.shard, lag.events())).collect::<Vec<_>>(),
+        [("consultation", 1, 2), ("consultation_stats", 1, 2),]
+    );
     assert!(behind.iter().all(|lag| lag.seconds > 0.0));
     settle(&mut world.engine().await).await;
     assert!(status::lag(&world.pool).await.expect("lags").iter().all(|lag| lag.events() == 0 && lag.seconds == 0.0));
@@ -54,8 +54,7 @@ async fn the_check_sees_a_changed_a_missing_and_a_foreign_row() {
     world.sql("delete from read.change where sequence = 3 and shard = 1").await;
     world.sql("insert into read.user_v1 values ('00000000-0000-0000-0000-00000000abcd', 0, null, null, now())").await;
     let differences = verify_read_model(&world.owner).await.expect("checked");
-    let told: Vec<_> =
-        differences.iter().map(|d| (d.table.as_str(), d.live_only.len(), d.replay_only.len())).collect();
+    let told: Vec<_> = differences.iter().map(|d| (d.table.as_str(), d.live_only.len(), d.replay_only.len())).collect();
     assert_eq!(told, [("consultation_stats_v1", 1, 1), ("user_v1", 1, 0), ("change", 0, 1)]);
     assert_eq!(
         world.number("select count(*) from pg_namespace where nspname like 'check_%'").await,

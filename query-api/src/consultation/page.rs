@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn what_is_no_cursor_is_refused() {
         let huge = [vec![FORMAT], i64::MAX.to_be_bytes().to_vec(), vec![0; 16]].concat();
-        for text in ["", "AQ", "!", "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &URL_SAFE_NO_PAD.encode(huge), &"A".repeat(9_000)] {
+        for text in
+            ["", "AQ", "!", "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &URL_SAFE_NO_PAD.encode(huge), &"A".repeat(9_000)]
+        {
             assert!(Cursor::decode(text).is_err(), "{text}");
         }
     }

@@ -43,7 +43,9 @@ impl ConsultationQuery {
         &self,
         context: &Context<'_>,
         filter: Option<ConsultationFilter>,
-        #[graphql(default_with = "Some(page::DEFAULT_PAGE)", desc = "At most this many, up to 100.")] first: Option<i32>,
+        #[graphql(default_with = "Some(page::DEFAULT_PAGE)", desc = "At most this many, up to 100.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
     ) -> Result<Connection<String, Consultation>> {

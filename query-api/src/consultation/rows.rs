@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::page::{Cursor, Filter};
 
-const COLUMNS: &str = "id, version, state, title, body, context, external_id, requested_by, requested_by_name, requested_at,
+const COLUMNS: &str =
+    "id, version, state, title, body, context, external_id, requested_by, requested_by_name, requested_at,
     reviewers, deadline, ended_at, decision, rule, request_version, ended_by, ended_by_name, outcome_comment,
     withdrawal_reason, comment_count, late_response_count, updated_at";
 

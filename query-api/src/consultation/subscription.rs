@@ -37,8 +37,7 @@ impl ConsultationSubscription {
         let since = since.as_deref().map(|token| read::position(Some(token))).transpose().map_err(error::from_read)?;
         let states = states.unwrap_or_default().into_iter().map(State::from).collect();
         let hub = context.data::<Arc<Hub>>()?.clone();
-        let start =
-            Subscriber::start(asker.gate.clone(), hub, asker.principal.tenant, since, Interest { id, states });
+        let start = Subscriber::start(asker.gate.clone(), hub, asker.principal.tenant, since, Interest { id, states });
         let subscriber = start.await.map_err(error::from_read)?;
         Ok(futures_util::stream::unfold(subscriber, |mut subscriber| async {
             let next = subscriber.next().await?;

@@ -82,3 +82,36 @@ impl Hub {
         tenants.channels.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_reach_their_own_tenant_only() {
+        let hub = Hub::new(4);
+        let [ours, theirs] = [1, 2].map(Uuid::from_u128);
+        let mut heard = hub.subscribe(ours).unwrap();
+        hub.publish(theirs, News::Resync);
+        assert!(heard.try_recv().is_err());
+        hub.publish(ours, News::Resync);
+        assert!(heard.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_tenant_that_nobody_listens_for_is_forgotten() {
+        let hub = Hub::new(4);
+        let tenant = Uuid::from_u128(1);
+        drop(hub.subscribe(tenant));
+        assert!(hub.is_heard(tenant));
+        hub.publish(tenant, News::Resync);
+        assert!(!hub.is_heard(tenant));
+    }
+
+    #[test]
+    fn a_closed_hub_takes_nobody_in() {
+        let hub = Hub::new(4);
+        hub.close();
+        assert!(hub.subscribe(Uuid::nil()).is_none());
+    }
+}

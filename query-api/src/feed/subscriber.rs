@@ -25,7 +25,7 @@ use crate::{
 /// Changes of one shard read at once while catching up.
 const PAGE: usize = 100;
 /// How long a subscription waits for the follower's first look.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which changes a subscriber wants.
 #[derive(Debug, Clone, Default)]

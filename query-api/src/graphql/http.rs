@@ -65,9 +65,10 @@ struct Parameters {
 impl Parameters {
     fn body(self) -> Result<Body, ServerError> {
         let variables = self.variables.filter(|text| !text.is_empty());
-        let variables = variables.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| {
-            error::refusal(error::BAD_REQUEST, "The parameter variables is not a JSON object.", None)
-        })?;
+        let variables = variables
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|_| error::refusal(error::BAD_REQUEST, "The parameter variables is not a JSON object.", None))?;
         Ok(Body { query: self.query, operation_name: self.operation_name, variables })
     }
 }

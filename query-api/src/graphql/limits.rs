@@ -161,7 +161,11 @@ impl<'a> Fragments<'a> {
         match self.known.get(name.as_str()) {
             Some(Some(measure)) => return Ok(*measure),
             Some(None) => {
-                return Err(refusal(BAD_REQUEST, format!("The fragment {:?} spreads itself.", name.as_str()), Some(at)));
+                return Err(refusal(
+                    BAD_REQUEST,
+                    format!("The fragment {:?} spreads itself.", name.as_str()),
+                    Some(at),
+                ));
             }
             None => {}
         }
@@ -187,7 +191,9 @@ fn tokens(text: &str, enough: usize) -> usize {
             }
             b'"' => at = end_of_string(bytes, start),
             b'.' => at += bytes[at..].iter().take(2).take_while(|byte| **byte == b'.').count(),
-            byte if is_word(byte) => at += bytes[at..].iter().take_while(|byte| is_word(**byte) || **byte == b'.').count(),
+            byte if is_word(byte) => {
+                at += bytes[at..].iter().take_while(|byte| is_word(**byte) || **byte == b'.').count()
+            }
             _ => {}
         }
         count += 1;

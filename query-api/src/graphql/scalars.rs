@@ -11,7 +11,8 @@ pub struct Instant(pub DateTime<Utc>);
 impl ScalarType for Instant {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
-        let instant = DateTime::parse_from_rfc3339(text).map_err(|_| InputValueError::custom("not an RFC 3339 time"))?;
+        let instant =
+            DateTime::parse_from_rfc3339(text).map_err(|_| InputValueError::custom("not an RFC 3339 time"))?;
         Ok(Self(instant.to_utc()))
     }
 

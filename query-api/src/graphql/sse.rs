@@ -6,15 +6,13 @@ use std::{convert::Infallible, time::Duration};
 
 use async_graphql::Response as Answer;
 use axum::{
+    body::Body,
     http::{HeaderMap, header},
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{IntoResponse, Response},
 };
 use docket_platform::clock;
 use futures_util::{
-    StreamExt, future,
+    Stream, StreamExt, future,
     stream::{self, BoxStream},
 };
 
@@ -34,12 +32,24 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 pub fn respond(answers: BoxStream<'static, Answer>, expires: i64) -> Response {
     let expired = || Answer::from_errors(vec![error::refusal(error::UNAUTHENTICATED, "The token has expired.", None)]);
     let last = stream::once(async move { (clock::now().timestamp() >= expires).then(expired) });
-    let answers = answers
+    let events = answers
         .take_until(tokio::time::sleep(remaining(expires)))
         .chain(last.filter_map(future::ready))
-        .map(|answer| event("next", serde_json::to_string(&answer).unwrap_or_default()))
-        .chain(stream::once(future::ready(event("complete", String::new()))));
-    Sse::new(answers).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+        .map(|answer| event("next", &serde_json::to_string(&answer).unwrap_or_default()))
+        .chain(stream::once(future::ready(event("complete", ""))));
+    let kind = [(header::CONTENT_TYPE, "text/event-stream")];
+    (kind, Body::from_stream(kept_alive(events))).into_response()
+}
+
+/// The events, and a comment whenever there was none for a while.
+fn kept_alive(events: impl Stream<Item = String> + Send) -> impl Stream<Item = Result<String, Infallible>> + Send {
+    stream::unfold(Box::pin(events), |mut events| async move {
+        let text = match tokio::time::timeout(KEEP_ALIVE, events.next()).await {
+            Ok(event) => event?,
+            Err(_) => ":\n\n".to_owned(),
+        };
+        Some((Ok(text), events))
+    })
 }
 
 /// How long a token is valid still.
@@ -48,13 +58,28 @@ pub fn remaining(expires: i64) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
-fn event(name: &str, data: String) -> Result<Event, Infallible> {
-    Ok(Event::default().event(name).data(data))
+/// Written here because the framework leaves an empty `data` out, and browsers drop events without it. `data` is one line.
+fn event(name: &str, data: &str) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_shows_that_it_is_alive() {
+        let mut events = Box::pin(kept_alive(stream::pending()));
+        assert_eq!(events.next().await, Some(Ok(":\n\n".to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_token() {
+        let response = respond(stream::pending().boxed(), clock::now().timestamp() - 1);
+        let text = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(text.contains("UNAUTHENTICATED") && text.ends_with("event: complete\ndata: \n\n"), "{text}");
+    }
 
     #[test]
     fn events_are_asked_for_by_the_accept_header() {

@@ -171,7 +171,10 @@ async fn patch(schema: &Schema, connection: &mut PgConnection, rows: &[(Uuid, &R
         return Ok(());
     }
     let missing = rows.len() as u64 - done;
-    Err(WriteError::Inconsistent(format!("{missing} of {} consultations do not stand where the events begin", rows.len())))
+    Err(WriteError::Inconsistent(format!(
+        "{missing} of {} consultations do not stand where the events begin",
+        rows.len()
+    )))
 }
 
 async fn record(schema: &Schema, connection: &mut PgConnection, rows: &[&HistoryRow]) -> Result<(), WriteError> {

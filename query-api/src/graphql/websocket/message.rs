@@ -141,7 +141,9 @@ mod tests {
         assert!(read(json!({"type": "connection_init"})).is_ok());
         assert!(read(json!({"type": "ping", "payload": {"a": 1}})).is_ok());
         assert!(read(json!({"type": "subscribe", "id": "1", "payload": {"query": "{a}", "extensions": {}}})).is_ok());
-        for wrong in [json!({"type": "start"}), json!({"type": "subscribe", "id": 1, "payload": {}}), json!([]), json!({})] {
+        for wrong in
+            [json!({"type": "start"}), json!({"type": "subscribe", "id": 1, "payload": {}}), json!([]), json!({})]
+        {
             assert!(read(wrong.clone()).is_err(), "{wrong}");
         }
         let ack = serde_json::to_value(ToClient::ConnectionAck).unwrap();

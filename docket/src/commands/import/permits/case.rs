@@ -6,7 +6,9 @@
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use docket_domain::consultation::{Command, Comment, Consultation, Due, Expire, Refusal, Request, Respond, decide as judge};
+use docket_domain::consultation::{
+    Command, Comment, Consultation, Due, Expire, Refusal, Request, Respond, decide as judge,
+};
 use docket_domain::{Aggregate, At};
 use docket_events::consultation::{ConsultationEvent, Decision, Person};
 use docket_events::{Category, StreamId};
@@ -51,15 +53,11 @@ impl fmt::Display for Refused {
 /// # Errors
 /// When the domain refuses a record.
 pub fn decide(tenant: Uuid, case: &Case, now: DateTime<Utc>) -> Result<Story, Refused> {
-    let stream = StreamId::new(Category::Consultation, Uuid::new_v5(&tenant, format!("permits/{}", case.id).as_bytes()));
+    let stream =
+        StreamId::new(Category::Consultation, Uuid::new_v5(&tenant, format!("permits/{}", case.id).as_bytes()));
     let importer = Person::named(Uuid::new_v5(&tenant, b"principal/import"), "import");
-    let mut story = Story {
-        stream,
-        importer: importer.id,
-        began: case.start,
-        events: Vec::new(),
-        state: Consultation::default(),
-    };
+    let mut story =
+        Story { stream, importer: importer.id, began: case.start, events: Vec::new(), state: Consultation::default() };
     for (time, line, command) in records(tenant, stream, importer, case) {
         story.tell(time, command).map_err(|refusal| Refused { line, case: case.id.clone(), refusal })?;
     }

@@ -67,7 +67,9 @@ async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
     match (organisation.state.name, asked) {
         (Some(_), _) => Ok(id),
         (None, Some(id)) => Err(Ending::refused(format!("there is no organisation {id}")).into()),
-        (None, None) => anyhow::bail!("there is no organisation yet: start `docket up` once, which makes the first one"),
+        (None, None) => {
+            anyhow::bail!("there is no organisation yet: start `docket up` once, which makes the first one")
+        }
     }
 }
 
@@ -163,8 +165,7 @@ async fn attempt(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, Exe
         },
         ..CommandContext::default()
     };
-    let nothing =
-        Loaded { state: Consultation::default(), version: 0, sequence: 0, last_time: None, now: story.began };
+    let nothing = Loaded { state: Consultation::default(), version: 0, sequence: 0, last_time: None, now: story.began };
     let (loaded, append) = store.prepare(&context, story.stream, nothing, story.events.clone()).await?;
     match store.append(append).await? {
         Verdict::Appended { .. } => Ok(Done { imported: true, state: loaded.state }),

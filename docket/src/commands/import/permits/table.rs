@@ -151,7 +151,9 @@ pub fn read(file: impl Read) -> anyhow::Result<Table> {
             firsts.push(record.clone());
         }
         let added = match &mut cases[index] {
-            Ok(case) => row.same_case(&firsts[index], case.line).and_then(|()| row.step()).map(|step| case.steps.push(step)),
+            Ok(case) => {
+                row.same_case(&firsts[index], case.line).and_then(|()| row.step()).map(|step| case.steps.push(step))
+            }
             Err(_) => continue,
         };
         if let Err(fault) = added {
@@ -220,7 +222,9 @@ impl Row<'_> {
         }
         let time = DateTime::parse_from_rfc3339(text)
             .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z"))
-            .map_err(|_| self.fault(column, format!("{text:?} is not a time such as 2011-10-11 13:42:22.688000+02:00")))?;
+            .map_err(|_| {
+                self.fault(column, format!("{text:?} is not a time such as 2011-10-11 13:42:22.688000+02:00"))
+            })?;
         // The journal keeps microseconds.
         Ok(Some(time.with_timezone(&Utc).trunc_subsecs(6)))
     }
@@ -238,8 +242,12 @@ impl Row<'_> {
             deadline: self.time(Column::Deadline)?,
             end,
             planned_end: self.optional_time(Column::PlannedEnd)?,
-            responsible: if end.is_some() { self.text(Column::Responsible) } else { self.optional(Column::Responsible) }?
-                .to_owned(),
+            responsible: if end.is_some() {
+                self.text(Column::Responsible)
+            } else {
+                self.optional(Column::Responsible)
+            }?
+            .to_owned(),
             channel: self.text(Column::Channel)?.to_owned(),
             department: self.text(Column::Department)?.to_owned(),
             group: self.optional(Column::CaseGroup)?.to_owned(),

@@ -1,0 +1,14 @@
+//! The program as its users meet it: real processes, real PostgreSQL, real ports.
+
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/imports.rs"]
+mod imports;
+#[path = "cli/kills.rs"]
+mod kills;
+#[path = "cli/pages.rs"]
+mod pages;
+#[path = "cli/roles.rs"]
+mod roles;
+#[path = "cli/server.rs"]
+mod server;

@@ -1,0 +1,55 @@
+//! The real permit requests, and their numbers in all places that count them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::server::{Client, Folder, Server, docket, done, eventually};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/consultations/permits.csv");
+
+#[tokio::test]
+async fn the_real_file_gives_the_same_numbers_in_all_places() {
+    if !Path::new(FILE).exists() {
+        println!("skipped: {FILE} is not there");
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.0.to_str().expect("a plain path").to_owned();
+    let server = Server::up(&folder);
+    kill_an_import_on_its_way(&path).await;
+    let summary = done(&["import", "permits", FILE, "--data-dir", &path]);
+    let counts: Vec<u64> = summary.lines().filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
+    let [cases, imported, there, outcomes @ ..] = counts.as_slice() else { panic!("{summary}") };
+    assert_eq!((*cases, imported + there, outcomes), (1434, 1434, &[952, 482, 377][..]), "{summary}");
+    assert!(*there > 0, "the import that was killed had written something: {summary}");
+
+    let client = Client::login(&server.url, &server.credentials("admin")).await;
+    let query = "{ consultationStats { pending responded timedOut lateAnswered } }";
+    eventually("the read model has caught up", async || {
+        let stats = client.query(&server.url, query).await["consultationStats"].clone();
+        let expected = serde_json::json!({ "pending": 0, "responded": 952, "timedOut": 482, "lateAnswered": 377 });
+        (stats == expected).then_some(())
+    })
+    .await;
+
+    let mut types: BTreeMap<String, u64> = BTreeMap::new();
+    for line in done(&["replay", "--category", "consultation", "--data-dir", &path]).lines() {
+        let event: Value = serde_json::from_str(line).expect("one JSON object a line");
+        *types.entry(event["type"].as_str().expect("a type").to_owned()).or_default() += 1;
+    }
+    let count = |kind: &str| types[&format!("docket.consultation.{kind}.v1")];
+    assert_eq!(["requested", "responded", "timed_out", "late_response_recorded"].map(count), [1434, 952, 482, 377]);
+    assert_eq!(count("commented"), 8577);
+}
+
+/// Starts an import, and kills it once something of it stands on the log.
+async fn kill_an_import_on_its_way(path: &str) {
+    let mut import = docket(&["import", "permits", FILE, "--data-dir", path]).spawn().expect("it starts");
+    let stands = ["replay", "--data-dir", path, "--type", "docket.consultation.requested.v1"];
+    eventually("something is imported", async || (!done(&stands).is_empty()).then_some(())).await;
+    // It may have come to its end just now.
+    let _ = import.kill();
+    import.wait().expect("it ends");
+}

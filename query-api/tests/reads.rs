@@ -1,0 +1,22 @@
+//! The query API against a real PostgreSQL, through its own doors. Rows are written as a projector would write them.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test, and says where")]
+
+#[path = "reads/contract.rs"]
+mod contract;
+#[path = "reads/limits.rs"]
+mod limits;
+#[path = "reads/pages.rs"]
+mod pages;
+#[path = "reads/positions.rs"]
+mod positions;
+#[path = "reads/rest.rs"]
+mod rest;
+#[path = "reads/subscriptions.rs"]
+mod subscriptions;
+#[path = "reads/support.rs"]
+mod support;
+#[path = "reads/tenants.rs"]
+mod tenants;
+#[path = "reads/websocket.rs"]
+mod websocket;

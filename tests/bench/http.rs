@@ -1,0 +1,202 @@
+//! Commands over HTTP, and how long a subscriber waits for them, against a `docket up` process.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use docket_platform::{
+    db::Database,
+    embedded::{DATABASE, OWNER},
+};
+use futures_util::{SinkExt, StreamExt, future::try_join_all};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+
+use crate::{
+    Size, append,
+    report::{Latencies, Report, Target},
+    server::{Client, Server, request},
+    yardstick,
+};
+
+/// Two people who may ask and decide.
+struct People {
+    asks: String,
+    decides: String,
+}
+
+static KEYS: AtomicU64 = AtomicU64::new(0);
+
+fn headers(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\nidempotency-key: bench-{}\r\n", KEYS.fetch_add(1, Ordering::Relaxed))
+}
+
+fn ask(people: &People) -> Vec<u8> {
+    let body = r#"{"title":"Deploy release 42?","body":"All checks are green, staging ran for a day.","timeout_minutes":60}"#;
+    request("POST", "/api/v1/consultations", &headers(&people.asks), body)
+}
+
+fn respond(people: &People, id: &str) -> Vec<u8> {
+    let path = format!("/api/v1/consultations/{id}/responses");
+    request("POST", &path, &headers(&people.decides), r#"{"decision":"approve","comment":"Go ahead."}"#)
+}
+
+/// The id in an answer, without reading all of it.
+fn id(body: &[u8]) -> Result<String> {
+    let text = std::str::from_utf8(body)?;
+    let (_, rest) = text.split_once("\"id\":\"").context("no id in the answer")?;
+    Ok(rest.chars().take(36).collect())
+}
+
+/// Half requests, half responses, closed loop; commands a second and latencies.
+async fn closed_loop(address: &str, people: &People, connections: usize, seconds: f64) -> Result<(f64, Latencies)> {
+    let until = Instant::now() + Duration::from_secs_f64(seconds);
+    let started = Instant::now();
+    let work = (0..connections).map(|_| async move {
+        let mut client = Client::connect(address).await?;
+        let mut latencies = Vec::new();
+        while Instant::now() < until {
+            let began = Instant::now();
+            let (status, body) = client.send(&ask(people)).await?;
+            latencies.push(began.elapsed());
+            ensure!(status == 201, "asking answered {status}: {}", String::from_utf8_lossy(&body));
+            let began = Instant::now();
+            let (status, body) = client.send(&respond(people, &id(&body)?)).await?;
+            latencies.push(began.elapsed());
+            ensure!(status == 200, "responding answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        anyhow::Ok(latencies)
+    });
+    let all: Vec<Duration> = try_join_all(work).await?.into_iter().flatten().collect();
+    Ok((all.len() as f64 / started.elapsed().as_secs_f64(), Latencies::new(all)))
+}
+
+/// A hundred commands a second, each at its own time whatever the others do; latencies from the time it was due.
+async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &Asked) -> Result<Latencies> {
+    let count = (seconds * 100.0) as u32;
+    let clients: Vec<_> =
+        try_join_all((0..8).map(|_| Client::connect(address))).await?.into_iter().map(tokio::sync::Mutex::new).collect();
+    let clients = Arc::new(clients);
+    let begun = tokio::time::Instant::now();
+    let mut running = Vec::new();
+    for n in 0..count {
+        let due = begun + Duration::from_millis(10) * n;
+        tokio::time::sleep_until(due).await;
+        let (clients, people, asked) = (clients.clone(), people.clone(), asked.clone());
+        running.push(tokio::spawn(async move {
+            let mut client = clients[n as usize % clients.len()].lock().await;
+            let (status, body) = client.send(&ask(&people)).await?;
+            ensure!(status == 201, "asking answered {status}");
+            asked.lock().expect("no holder panics").insert(id(&body)?, due.into_std());
+            Ok(due.elapsed())
+        }));
+    }
+    let all = try_join_all(running).await?.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(Latencies::new(all))
+}
+
+/// When each consultation's command was due.
+type Asked = Arc<Mutex<HashMap<String, Instant>>>;
+
+/// Follows every change until `count` were seen; when each consultation arrived.
+async fn subscribe(address: &str, token: &str, count: usize) -> Result<tokio::task::JoinHandle<Result<HashMap<String, Instant>>>> {
+    let mut handshake = format!("ws://{address}/graphql").into_client_request()?;
+    handshake.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse()?);
+    let (mut socket, _) = tokio_tungstenite::connect_async(handshake).await?;
+    let init = json!({ "type": "connection_init", "payload": { "authorization": format!("Bearer {token}") } });
+    socket.send(Message::text(init.to_string())).await?;
+    let ack = socket.next().await.context("the socket closed")??;
+    ensure!(ack.to_text()?.contains("connection_ack"), "{ack}");
+    let query = "subscription { consultationChanged { kind consultation { id } } }";
+    let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
+    socket.send(Message::text(subscribe.to_string())).await?;
+    Ok(tokio::spawn(async move {
+        let mut seen = HashMap::new();
+        while seen.len() < count {
+            let next = tokio::time::timeout(Duration::from_secs(20), socket.next()).await?;
+            let message = next.context("the socket closed")??;
+            let Ok(text) = message.to_text() else { continue };
+            let arrived = Instant::now();
+            let value: Value = serde_json::from_str(text).unwrap_or_default();
+            let consultation = &value["payload"]["data"]["consultationChanged"]["consultation"]["id"];
+            if let Some(id) = consultation.as_str() {
+                seen.insert(id.to_owned(), arrived);
+            }
+        }
+        Ok(seen)
+    }))
+}
+
+/// The section.
+pub async fn run(docket: &Path, size: Size, report: &mut Report) -> Result<()> {
+    let seconds = size.seconds();
+    let folder = std::env::temp_dir().join(format!("docket-bench-{}", std::process::id()));
+    let server = Server::start(docket, &folder).await?;
+    let outcome = measure(&server, seconds, report).await;
+    server.stop().await?;
+    std::fs::remove_dir_all(&folder)?;
+    outcome
+}
+
+async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<()> {
+    let people = Arc::new(People { asks: server.token(0).await?, decides: server.token(1).await? });
+    let cluster = server.cluster().await?;
+    let plain = Database::embedded(cluster.connect_options(OWNER, DATABASE));
+    closed_loop(&server.address, &people, 8, 1.0).await?;
+
+    let (_, store) = append::database(|user, name| cluster.connect_options(user, name), "bench_http").await?;
+    append::writers(&store, 128, true, 0.5).await?;
+    let (before, _) = append::writers(&store, 128, true, seconds / 2.0).await?;
+    let (rate, latencies) = closed_loop(&server.address, &people, 64, seconds).await?;
+    let (after, _) = append::writers(&store, 128, true, seconds / 2.0).await?;
+    let append = f64::midpoint(before, after);
+    report.row(
+        "HTTP commands/s, 64 connections",
+        format!("{rate:.0}/s (p50 {:.1} ms, p99 {:.1} ms)", latencies.ms(0.5), latencies.ms(0.99)),
+        format!("append with key, 128 writers {append:.0}/s"),
+        rate / append,
+        Target::AtLeast(0.15),
+    );
+
+    let before = yardstick::single_row_insert(&plain, seconds / 2.0).await?;
+    let asked = Asked::default();
+    let open = open_loop(&server.address, &people, seconds.max(2.0), &asked).await?;
+    let after = yardstick::single_row_insert(&plain, seconds / 2.0).await?;
+    for (name, quantile, target) in [("p50", 0.5, 3.0), ("p99", 0.99, 10.0)] {
+        let insert = f64::midpoint(before.ms(quantile), after.ms(quantile));
+        report.row(
+            &format!("HTTP command at 100/s, {name}"),
+            format!("{:.2} ms", open.ms(quantile)),
+            format!("single-row INSERT {name} {insert:.3} ms"),
+            open.ms(quantile) / insert,
+            Target::AtMost(target),
+        );
+    }
+
+    let asked = Asked::default();
+    let run = seconds.max(2.0);
+    let follower = subscribe(&server.address, &people.asks, (run * 100.0) as usize).await?;
+    open_loop(&server.address, &people, run, &asked).await?;
+    let seen = follower.await??;
+    let asked = asked.lock().expect("no holder panics");
+    let waits = asked.iter().filter_map(|(id, due)| Some(seen.get(id)?.duration_since(*due))).collect::<Vec<_>>();
+    ensure!(waits.len() == asked.len(), "the subscriber missed {} of {}", asked.len() - waits.len(), asked.len());
+    let waits = Latencies::new(waits);
+    for (name, quantile, bound) in [("p50", 0.5, 5.0), ("p99", 0.99, 20.0)] {
+        report.row(
+            &format!("command to subscriber at 100/s, journal, {name}"),
+            format!("{:.2} ms", waits.ms(quantile)),
+            format!("target {bound} ms"),
+            waits.ms(quantile) / bound,
+            Target::AtMost(1.0),
+        );
+    }
+    Ok(())
+}

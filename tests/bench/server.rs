@@ -1,0 +1,143 @@
+//! A real `docket up` process of the release build, and a lean HTTP client that leaves the cores to the server.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use docket_platform::embedded::{Attached, Cluster};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+/// A running server with its two first people.
+pub struct Server {
+    child: Child,
+    data_dir: PathBuf,
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+    /// From the start of the process to its readiness line.
+    pub ready_after: Duration,
+    people: Vec<(String, String)>,
+}
+
+impl Server {
+    /// Starts `docket up` on a data folder and a free port, and waits for its readiness line.
+    pub async fn start(docket: &Path, data_dir: &Path) -> Result<Self> {
+        let started = Instant::now();
+        let mut child = Command::new(docket)
+            .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .env("DOCKET_LOG", "warn,docket::access=off")
+            .env_remove("DATABASE_URL")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", docket.display()))?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let mut people = Vec::new();
+        while let Some(line) = lines.next_line().await? {
+            match line.split_whitespace().collect::<Vec<_>>()[..] {
+                ["admin" | "reviewer", email, password] => people.push((email.to_owned(), password.to_owned())),
+                ["ready", url] => {
+                    let address = url.trim_start_matches("http://").to_owned();
+                    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                    let data_dir = data_dir.to_owned();
+                    return Ok(Self { child, data_dir, address, ready_after: started.elapsed(), people });
+                }
+                _ => {}
+            }
+        }
+        bail!("docket ended before it was ready")
+    }
+
+    /// The server's cluster.
+    pub async fn cluster(&self) -> Result<Attached> {
+        Ok(Cluster::attach(&self.data_dir).await?)
+    }
+
+    /// Resident memory of the docket process in MiB, without PostgreSQL.
+    pub fn resident(&self) -> Result<f64> {
+        let pid = self.child.id().context("docket is gone")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    /// Logs the person in who was printed at place `n`: 0 the admin, 1 the reviewer.
+    pub async fn token(&self, n: usize) -> Result<String> {
+        let (email, password) = self.people.get(n).context("only a first start knows the passwords")?;
+        let mut client = Client::connect(&self.address).await?;
+        let body = serde_json::json!({ "email": email, "password": password }).to_string();
+        let (status, answer) = client.send(&request("POST", "/api/v1/auth/login", "", &body)).await?;
+        ensure!(status == 200, "login answered {status}");
+        let answer: Value = serde_json::from_slice(&answer)?;
+        Ok(answer["access_token"].as_str().context("no token")?.to_owned())
+    }
+
+    /// Ends it as an operator would.
+    pub async fn stop(mut self) -> Result<()> {
+        let pid = self.child.id().context("docket is gone")?.to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await?;
+        tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await??;
+        Ok(())
+    }
+}
+
+/// One request's bytes.
+pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// One kept-alive connection.
+pub struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// Connects.
+    pub async fn connect(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
+    }
+
+    /// Sends a request and reads the answer: status and body.
+    pub async fn send(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server closed the connection");
+            let Some(end) = find(&self.buffer, b"\r\n\r\n") else { continue };
+            let head = std::str::from_utf8(&self.buffer[..end])?.to_ascii_lowercase();
+            let status: u16 = head.split(' ').nth(1).context("no status")?.parse()?;
+            let length: usize = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"))
+                .context("no content-length")?
+                .trim()
+                .parse()?;
+            let body = end + 4;
+            while self.buffer.len() < body + length {
+                ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server closed the connection");
+            }
+            return Ok((status, self.buffer[body..body + length].to_vec()));
+        }
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}

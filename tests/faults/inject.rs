@@ -1,0 +1,233 @@
+//! How each fault is done.
+//!
+//! Owns the doing. What came of it is judged by `check`, but for what only the doer sees: a step that is never reached, racers that
+//! were told different things.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use docket_platform::db::DbRole;
+use futures_util::{StreamExt, future::join_all, stream};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::Connection;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    client::Client,
+    faults::Fault,
+    ledger::{Answer, Command, Fate},
+    load::Author,
+    people::{ASKERS, REVIEWERS},
+    process::{CRASH, PAUSE, Process},
+    report::Findings,
+    topology::{LEASE, Topology},
+};
+
+/// How long the load may take to bring a process to a step.
+const REACHED_WITHIN: Duration = Duration::from_secs(15);
+/// A process has thirty seconds to end in order.
+const END_WITHIN: Duration = Duration::from_secs(30);
+/// Longer than a lease, with what it takes to notice.
+const PAST_LEASE: Duration = Duration::from_millis(1500);
+/// Racers on one key.
+const RACERS: usize = 20;
+
+/// What a fault is done with.
+pub struct Injection<'a> {
+    /// The system.
+    pub topology: &'a Topology,
+    /// A client of it.
+    pub client: &'a Client,
+    /// Makes commands besides those of the load.
+    pub author: Author,
+    /// The fault's own dice.
+    pub rng: StdRng,
+    /// What the doer sees.
+    pub findings: &'a mut Findings,
+}
+
+impl<'a> Injection<'a> {
+    /// The fault number `number` of the run `seed`.
+    pub fn new(topology: &'a Topology, client: &'a Client, seed: u64, number: u32, findings: &'a mut Findings) -> Self {
+        let rng = StdRng::seed_from_u64(seed.wrapping_add(u64::from(number) << 32));
+        Self { topology, client, author: Author::new(seed, number, "fault"), rng, findings }
+    }
+
+    /// Does it; returns when the system may mend.
+    pub async fn inject(&mut self, fault: Fault) -> Result<()> {
+        let topology = self.topology;
+        let (apis, projectors) = (&topology.apis, &topology.projectors);
+        match fault {
+            Fault::KillApi(n) => self.kill_repeatedly(&apis[n]).await,
+            Fault::KillProjector(n) => self.kill_repeatedly(&projectors[n]).await,
+            Fault::KillProjectors => {
+                let (one, other) = tokio::join!(projectors[0].kill(), projectors[1].kill());
+                one.and(other)
+            }
+            Fault::KillPostgres => self.kill_postgres(),
+            Fault::KillPostgresBusy => self.kill_postgres_busy().await,
+            Fault::Crash(n, step, passing) => {
+                self.crash(if step.starts_with("projector") { &projectors[n] } else { &apis[n] }, step, passing).await
+            }
+            Fault::FreezeProjector(n) => freeze(&projectors[n], LEASE + PAST_LEASE).await,
+            Fault::FreezeAt(n, step, passing) => self.freeze_at(&projectors[n], step, passing).await,
+            Fault::FreezeApi(n, millis) => freeze(&apis[n], Duration::from_millis(millis.into())).await,
+            Fault::HoldShard(shard) => self.hold(shard).await,
+            Fault::Racers(n) => self.race(n).await,
+            Fault::HotStreams => self.hot_streams().await,
+            Fault::EndApi(n) => apis[n].terminate(END_WITHIN).await.map(drop),
+            Fault::EndProjector(n) => projectors[n].terminate(END_WITHIN).await.map(drop),
+        }
+    }
+
+    /// Once, and once more at a moment of the dice's choice, which may be while it starts.
+    async fn kill_repeatedly(&mut self, process: &Process) -> Result<()> {
+        process.kill().await?;
+        sleep(Duration::from_millis(self.rng.random_range(0..800))).await;
+        process.kill().await
+    }
+
+    fn kill_postgres(&self) -> Result<()> {
+        let pid = self.topology.postmaster().and_then(Pid::from_raw).context("PostgreSQL does not run")?;
+        kill_process(pid, Signal::KILL).context("killing PostgreSQL")
+    }
+
+    /// Backends at work do not notice that their postmaster is gone.
+    async fn kill_postgres_busy(&self) -> Result<()> {
+        let mut backends = Vec::new();
+        for _ in 0..3 {
+            let mut connection = self.topology.database().connect(DbRole::Owner).await.context("connecting")?;
+            backends.push(tokio::spawn(async move {
+                // Ended by whoever starts the server again.
+                let _ =
+                    sqlx::query("select count(*) from generate_series(1, 2000000000)").execute(&mut connection).await;
+            }));
+        }
+        sleep(Duration::from_millis(100)).await;
+        let killed = self.kill_postgres();
+        for backend in backends {
+            let _ = backend.await;
+        }
+        killed
+    }
+
+    async fn crash(&mut self, process: &Process, step: &'static str, passing: u32) -> Result<()> {
+        process.replace(vec![(CRASH, format!("{step}:{passing}"))]).await?;
+        let since = process.starts();
+        if !process.ended(since, REACHED_WITHIN).await {
+            self.findings.add("fault", format!("{} never came to {step} for the {passing}th time", process.name()));
+            process.kill().await?;
+        }
+        Ok(())
+    }
+
+    async fn freeze_at(&mut self, process: &Process, step: &'static str, passing: u32) -> Result<()> {
+        process.replace(vec![(PAUSE, format!("{step}:{passing}"))]).await?;
+        let give_up = Instant::now() + REACHED_WITHIN;
+        while !process.is_frozen() {
+            if Instant::now() >= give_up {
+                self.findings.add("fault", format!("{} never came to {step} for the {passing}th time", process.name()));
+                return Ok(());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        sleep(LEASE + PAST_LEASE).await;
+        process.thaw()
+    }
+
+    /// First idle in its transaction, which the server ends; then at work in it.
+    async fn hold(&mut self, shard: u16) -> Result<()> {
+        let lock = "select 1 from write.shard where category = 2 and shard = $1 for no key update";
+        for statement in [None, Some("select pg_sleep(2.5)")] {
+            let mut holder =
+                self.topology.database().connect(DbRole::Writer).await.context("connecting as the writer")?;
+            let mut transaction = holder.begin().await.context("holding a shard")?;
+            // Others may hold it for a moment too.
+            if let Err(error) = sqlx::query(lock).bind(shard as i16).execute(&mut *transaction).await {
+                eprintln!("     the shard was not held: {error}");
+                continue;
+            }
+            match statement {
+                None => sleep(Duration::from_millis(1500)).await,
+                Some(work) => drop(sqlx::query(work).execute(&mut *transaction).await),
+            }
+        }
+        Ok(())
+    }
+
+    /// Five rounds; in the third one of the two processes is killed.
+    async fn race(&mut self, victim: usize) -> Result<()> {
+        for round in 0..5 {
+            let command = match self.some_stream().await {
+                Some(stream) if round % 2 == 1 => self.author.comment(stream),
+                _ => self.author.ask_calmly(),
+            };
+            let started = Instant::now();
+            let racers = (0..RACERS).map(|number| self.client.until_answered(&command, number));
+            let kill = async {
+                if round == 2 {
+                    sleep(Duration::from_millis(self.rng.random_range(0..30))).await;
+                    self.topology.apis[victim].kill().await?;
+                }
+                anyhow::Ok(())
+            };
+            let (fates, killed) = tokio::join!(join_all(racers), kill);
+            killed?;
+            let fate = self.agreed(&command, fates);
+            self.client.book(command, fate, started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// What all racers were told, when it is the same.
+    fn agreed(&mut self, command: &Command, fates: Vec<Fate>) -> Fate {
+        let answers: Vec<&Answer> = fates
+            .iter()
+            .filter_map(|fate| match fate {
+                Fate::Acknowledged(answer) => Some(answer),
+                _ => None,
+            })
+            .collect();
+        if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
+            let text = format!("racers on {} were told different things: {:?} and {other:?}", command.key, answers[0]);
+            self.findings.add("answers", text);
+        }
+        if let Some(answer) = answers.first() {
+            if let Some(Fate::Refused(status)) = fates.iter().find(|fate| matches!(fate, Fate::Refused(_))) {
+                self.findings
+                    .add("answers", format!("one racer on {} was acknowledged, another refused {status}", command.key));
+            }
+            return Fate::Acknowledged((*answer).clone());
+        }
+        Fate::Unknown
+    }
+
+    async fn some_stream(&mut self) -> Option<uuid::Uuid> {
+        match self.client.send(self.author.ask_calmly()).await {
+            Fate::Acknowledged(answer) => Some(answer.stream),
+            _ => None,
+        }
+    }
+
+    /// A burst of comments on one stream over both processes, and all reviewers at once on each of some consultations.
+    async fn hot_streams(&mut self) -> Result<()> {
+        let Some(hot) = self.some_stream().await else { return Ok(()) };
+        let mut commands: Vec<Command> = (0..100).map(|_| self.author.comment(hot)).collect();
+        for _ in 0..8 {
+            if let Some(stream) = self.some_stream().await {
+                commands.extend((0..REVIEWERS).map(|reviewer| self.author.respond(stream, ASKERS + reviewer)));
+            }
+        }
+        let client = self.client;
+        stream::iter(commands).for_each_concurrent(32, |command| async move { drop(client.send(command).await) }).await;
+        Ok(())
+    }
+}
+
+async fn freeze(process: &Process, time: Duration) -> Result<()> {
+    process.running().await?;
+    process.freeze()?;
+    sleep(time).await;
+    process.thaw()
+}

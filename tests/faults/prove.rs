@@ -1,0 +1,69 @@
+//! The checker can fail: a system with a seeded bug, faults apt to expose it, and a check that must see it.
+
+use anyhow::Result;
+
+use crate::{
+    Args,
+    campaign::Campaign,
+    faults::Fault,
+    report::{Findings, Tally},
+};
+
+/// The most faults until a bug must have been caught.
+const ATTEMPTS: u32 = 4;
+
+/// Faults apt to expose a bug.
+fn apt(bug: &str) -> [Fault; 2] {
+    match bug {
+        // A zombie that wakes up with a batch in its hands.
+        "drop-compare-and-set" => {
+            [Fault::FreezeAt(0, "projector.before_checkpoint", 5), Fault::FreezeAt(1, "projector.before_checkpoint", 9)]
+        }
+        // Repetitions after a lost answer.
+        "forget-idempotency" => [Fault::Racers(0), Fault::Crash(1, "command.before_answer", 5)],
+        "acknowledge-before-commit" => [Fault::KillApi(0), Fault::KillPostgresBusy],
+        "lose-deadline" => [Fault::KillApi(1), Fault::Crash(0, "append.after_commit", 20)],
+        // What shows under load alone.
+        _ => [Fault::HotStreams, Fault::KillProjector(0)],
+    }
+}
+
+/// Demands that each of `bugs` is caught.
+pub async fn run(args: &Args, bugs: &[&'static str], seed: u64) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut lines = Vec::new();
+    for bug in bugs {
+        println!("\nseeded bug {bug}");
+        let caught = prove(args, bug, seed).await?;
+        tally.count(caught.is_some());
+        lines.push(match caught {
+            Some((faults, findings)) => {
+                let checks: Vec<String> =
+                    findings.checks().iter().map(|(check, count)| format!("{check} ({count})")).collect();
+                format!("  {bug:<28} caught after {faults} by {}", checks.join(", "))
+            }
+            None => format!("  {bug:<28} NOT CAUGHT"),
+        });
+    }
+    println!("\nseeded bugs, each in all processes, with seed {seed}");
+    println!("{}", lines.join("\n"));
+    Ok(tally)
+}
+
+/// Breaks a system that has `bug` until the check sees it.
+async fn prove(args: &Args, bug: &'static str, seed: u64) -> Result<Option<(u32, Findings)>> {
+    let mut campaign = Campaign::start(args, seed, vec![("DOCKET_FAULT_BUG", bug.to_owned())]).await?;
+    let mut caught = None;
+    for (number, fault) in (1..=ATTEMPTS).zip(apt(bug).into_iter().cycle()) {
+        let round = campaign.round(number, fault).await?;
+        let seen = !round.findings.is_empty();
+        println!("{number:4}  {:<46} {}", fault.to_string(), if seen { "caught" } else { "not seen" });
+        if seen {
+            print!("{}", round.findings);
+            caught = Some((number, round.findings));
+            break;
+        }
+    }
+    campaign.stop().await;
+    Ok(caught)
+}
