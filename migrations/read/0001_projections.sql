@@ -25,8 +25,10 @@ create table read.change (
     key        uuid not null,
     kind       text not null,
     at         timestamptz not null default now(),
+    late       boolean not null default false,      -- applied by `docket retry`, after what stands behind it
     primary key (projection, category, shard, sequence)
 );
+create index change_late on read.change (projection, category, shard, sequence) where late;
 create index change_at on read.change using brin (at);
 
 -- Up to which sequence changes were trimmed: a cursor before it must resync.

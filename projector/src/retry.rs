@@ -149,8 +149,8 @@ const WAITING: &str = "select sequence from {schema}.dead_letter
 const HEALED: &str = "with gone as (
          delete from {schema}.dead_letter where projection = $1 and category = $2 and shard = $3 and stream_id = $4
      ), told as (
-         insert into {schema}.change (projection, category, shard, sequence, tenant, key, kind)
-         select $1, $2, $3, * from unnest($5::bigint[], $6::uuid[], $7::uuid[], $8::text[])
+         insert into {schema}.change (projection, category, shard, sequence, tenant, key, kind, late)
+         select $1, $2, $3, *, true from unnest($5::bigint[], $6::uuid[], $7::uuid[], $8::text[])
          on conflict do nothing
      )
      update {schema}.checkpoint set parked = parked + 1 where projection = $1 and category = $2 and shard = $3";

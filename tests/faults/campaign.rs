@@ -64,9 +64,13 @@ impl Campaign {
         sleep(BEFORE).await;
         let injected =
             Injection::new(&self.topology, &self.client, self.seed, number, &mut findings).inject(fault).await;
+        let mended = self.topology.ready().await;
         sleep(AFTER).await;
         let sent = load.stop().await;
         injected.with_context(|| format!("doing {fault}"))?;
+        if let Err(error) = mended {
+            findings.add("quiet", format!("{error:#}"));
+        }
         let (acknowledged, repeated, lost, longest) = {
             let mut books = self.client.ledger().open();
             let lost = std::mem::take(&mut books.lost);

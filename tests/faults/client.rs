@@ -119,7 +119,8 @@ impl Client {
         let mut books = self.ledger.open();
         books.repeated += 1;
         if again != *first {
-            books.odd.push(format!("{} was answered {first:?}, and when it was repeated {again:?}", command.key));
+            let (told, again) = (first.beside(&again), again.beside(first));
+            books.odd.push(format!("{} was answered {told}; and when it was repeated, {again}", command.key));
         }
     }
 

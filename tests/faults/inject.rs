@@ -29,7 +29,9 @@ const REACHED_WITHIN: Duration = Duration::from_secs(15);
 /// A process has thirty seconds to end in order.
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// Longer than a lease, with what it takes to notice.
-const PAST_LEASE: Duration = Duration::from_millis(1500);
+const PAST_LEASE: Duration = LEASE.saturating_add(Duration::from_millis(500));
+/// How long the other projector may take to apply what a frozen one left, its open transaction included.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
 /// Racers on one key.
 const RACERS: usize = 20;
 
@@ -65,14 +67,21 @@ impl<'a> Injection<'a> {
                 let (one, other) = tokio::join!(projectors[0].kill(), projectors[1].kill());
                 one.and(other)
             }
-            Fault::KillPostgres => self.kill_postgres(),
+            Fault::KillPostgres => self.kill_postgres_repeatedly().await,
             Fault::KillPostgresBusy => self.kill_postgres_busy().await,
             Fault::Crash(n, step, passing) => {
                 self.crash(if step.starts_with("projector") { &projectors[n] } else { &apis[n] }, step, passing).await
             }
-            Fault::FreezeProjector(n) => freeze(&projectors[n], LEASE + PAST_LEASE).await,
+            Fault::FreezeProjector(n) => {
+                projectors[n].freeze()?;
+                self.until_taken_over(&projectors[n]).await
+            }
             Fault::FreezeAt(n, step, passing) => self.freeze_at(&projectors[n], step, passing).await,
-            Fault::FreezeApi(n, millis) => freeze(&apis[n], Duration::from_millis(millis.into())).await,
+            Fault::FreezeApi(n, millis) => {
+                apis[n].freeze()?;
+                sleep(Duration::from_millis(millis.into())).await;
+                apis[n].thaw()
+            }
             Fault::HoldShard(shard) => self.hold(shard).await,
             Fault::Racers(n) => self.race(n).await,
             Fault::HotStreams => self.hot_streams().await,
@@ -88,9 +97,24 @@ impl<'a> Injection<'a> {
         process.kill().await
     }
 
-    fn kill_postgres(&self) -> Result<()> {
-        let pid = self.topology.postmaster().and_then(Pid::from_raw).context("PostgreSQL does not run")?;
-        kill_process(pid, Signal::KILL).context("killing PostgreSQL")
+    fn kill_postgres(&self) -> Result<i32> {
+        let pid = self.topology.postmaster().context("PostgreSQL does not run")?;
+        kill_process(Pid::from_raw(pid).context("no process id")?, Signal::KILL).context("killing PostgreSQL")?;
+        Ok(pid)
+    }
+
+    /// Once; every other time once more right after its start, which is while it recovers or just after.
+    async fn kill_postgres_repeatedly(&mut self) -> Result<()> {
+        let first = self.kill_postgres()?;
+        if self.rng.random_bool(0.5) {
+            let give_up = Instant::now() + REACHED_WITHIN;
+            while self.topology.postmaster().is_none_or(|pid| pid == first) && Instant::now() < give_up {
+                sleep(Duration::from_millis(5)).await;
+            }
+            sleep(Duration::from_millis(self.rng.random_range(0..300))).await;
+            self.kill_postgres()?;
+        }
+        Ok(())
     }
 
     /// Backends at work do not notice that their postmaster is gone.
@@ -109,7 +133,7 @@ impl<'a> Injection<'a> {
         for backend in backends {
             let _ = backend.await;
         }
-        killed
+        killed.map(drop)
     }
 
     async fn crash(&mut self, process: &Process, step: &'static str, passing: u32) -> Result<()> {
@@ -132,8 +156,20 @@ impl<'a> Injection<'a> {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        sleep(LEASE + PAST_LEASE).await;
-        process.thaw()
+        self.until_taken_over(process).await
+    }
+
+    /// Leaves a projector frozen until the other has taken over its shards, past the lease in any case; then thaws it.
+    async fn until_taken_over(&mut self, process: &Process) -> Result<()> {
+        sleep(PAST_LEASE).await;
+        let taken_over = self.topology.wait_projected(TAKEN_OVER_WITHIN).await;
+        process.thaw()?;
+        if let Some(lagging) = taken_over? {
+            let seconds = TAKEN_OVER_WITHIN.as_secs();
+            let name = process.name();
+            self.findings.add("fault", format!("{name} was frozen, and {seconds} s past its lease still {lagging}"));
+        }
+        Ok(())
     }
 
     /// First idle in its transaction, which the server ends; then at work in it.
@@ -190,8 +226,8 @@ impl<'a> Injection<'a> {
             })
             .collect();
         if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
-            let text = format!("racers on {} were told different things: {:?} and {other:?}", command.key, answers[0]);
-            self.findings.add("answers", text);
+            let (one, other) = (answers[0].beside(other), other.beside(answers[0]));
+            self.findings.add("answers", format!("racers on {} were told {one}; and {other}", command.key));
         }
         if let Some(answer) = answers.first() {
             if let Some(Fate::Refused(status)) = fates.iter().find(|fate| matches!(fate, Fate::Refused(_))) {
@@ -223,11 +259,4 @@ impl<'a> Injection<'a> {
         stream::iter(commands).for_each_concurrent(32, |command| async move { drop(client.send(command).await) }).await;
         Ok(())
     }
-}
-
-async fn freeze(process: &Process, time: Duration) -> Result<()> {
-    process.running().await?;
-    process.freeze()?;
-    sleep(time).await;
-    process.thaw()
 }

@@ -74,6 +74,17 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// The answer in words; with its body, which may be long, only where that is what differs from `other`.
+    pub fn beside(&self, other: &Self) -> String {
+        let Self { status, version, stream, position, body } = self;
+        let head = format!("{status}, version {version} of {stream} at {position}");
+        let same =
+            (status, version, stream, position) == (&other.status, &other.version, &other.stream, &other.position);
+        if same { format!("{head}: {body}") } else { head }
+    }
+}
+
 /// What the client knows of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {

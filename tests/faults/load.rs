@@ -189,7 +189,8 @@ impl Load {
 
 async fn work(client: Client, board: Arc<Board>, mut author: Author, period: Duration, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(period.mul_f64(author.rng.random_range(0.9..1.1)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // What could not be sent while something was down is sent when it is back: outages make waves.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

@@ -7,7 +7,7 @@
 //! | PostgreSQL, the four processes, a fresh database | [`topology`], [`process`], [`reaper`] |
 //! | what clients do, and what they were told | [`load`], [`client`], [`ledger`], [`people`] |
 //! | what is done to the processes | [`faults`], [`inject`] |
-//! | what must hold afterwards | [`check`] |
+//! | what must hold afterwards | [`check`], [`lag`] |
 //! | fault after fault, the summary | [`campaign`] |
 //! | seeded bugs, which the check must see | [`prove`] |
 
@@ -24,6 +24,7 @@ mod check;
 mod client;
 mod faults;
 mod inject;
+mod lag;
 mod ledger;
 mod load;
 mod people;

@@ -1,5 +1,7 @@
 //! The checker can fail: a system with a seeded bug, faults apt to expose it, and a check that must see it.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use crate::{
@@ -32,6 +34,14 @@ fn apt(bug: &str) -> [Fault; 2] {
 pub async fn run(args: &Args, bugs: &[&'static str], seed: u64) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut lines = Vec::new();
+    println!("\nno bug: the same faults must pass");
+    let healthy = control(args, bugs, seed).await?;
+    tally.count(healthy.is_empty());
+    lines.push(format!(
+        "  {:<28} {}",
+        "none",
+        if healthy.is_empty() { "nothing seen, as it must be" } else { "FAILED" }
+    ));
     for bug in bugs {
         println!("\nseeded bug {bug}");
         let caught = prove(args, bug, seed).await?;
@@ -48,6 +58,23 @@ pub async fn run(args: &Args, bugs: &[&'static str], seed: u64) -> Result<Tally>
     println!("\nseeded bugs, each in all processes, with seed {seed}");
     println!("{}", lines.join("\n"));
     Ok(tally)
+}
+
+/// Does to a system without a bug what exposes the bugs: a check that always fails would catch them all.
+async fn control(args: &Args, bugs: &[&'static str], seed: u64) -> Result<Findings> {
+    let mut campaign = Campaign::start(args, seed, Vec::new()).await?;
+    let faults: BTreeSet<Fault> = bugs.iter().flat_map(|bug| apt(bug)).collect();
+    let mut findings = Findings::default();
+    for (number, fault) in (1..).zip(faults) {
+        findings = campaign.round(number, fault).await?.findings;
+        println!("{number:4}  {:<46} {}", fault.to_string(), if findings.is_empty() { "ok" } else { "FAILED" });
+        print!("{findings}");
+        if !findings.is_empty() {
+            break;
+        }
+    }
+    campaign.stop().await;
+    Ok(findings)
 }
 
 /// Breaks a system that has `bug` until the check sees it.

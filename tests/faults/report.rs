@@ -49,7 +49,7 @@ impl fmt::Display for Findings {
         for (check, count) in self.checks() {
             writeln!(f, "     {check}: {count} {}", if count == 1 { "difference" } else { "differences" })?;
             for violation in self.0.iter().filter(|violation| violation.check == check).take(SHOWN) {
-                writeln!(f, "       - {}", violation.text)?;
+                writeln!(f, "       - {:.900}", violation.text)?;
             }
         }
         Ok(())

@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::
 use tokio::{process::Command, time::Instant};
 
 use crate::{
+    lag,
     people::People,
     process::{Environment, Plan, Process},
     reaper::Reaper,
@@ -142,6 +143,20 @@ impl Topology {
             };
             if Instant::now() >= deadline {
                 bail!("{url} was not ready within {} s: {last}", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the projections have come to where the journal ends at this moment; what still lags after `patience`.
+    pub async fn wait_projected(&self, patience: Duration) -> Result<Option<String>> {
+        let deadline = Instant::now() + patience;
+        let mut connection = self.owner.acquire().await.context("looking at the projections")?;
+        let tails = lag::tails(&mut connection).await?;
+        loop {
+            let lagging = lag::lagging(&mut connection, Some(&tails)).await?;
+            if lagging.is_empty() || Instant::now() >= deadline {
+                return Ok((!lagging.is_empty()).then(|| lagging.join(", ")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -9,6 +9,31 @@ use uuid::Uuid;
 use super::{Change, FOLLOWED};
 use crate::position::{columns, sequence, shard};
 
+type Columns = (i16, i64, Uuid, Uuid, String, DateTime<Utc>);
+
+fn change((number, at_sequence, tenant, key, kind, at): Columns) -> Change {
+    Change { shard: shard(FOLLOWED, number), sequence: sequence(at_sequence), tenant, key, kind, at }
+}
+
+/// Changes up to `cursors` that were applied late, when their stream was healed: whoever resumes there may not have seen them.
+pub(super) async fn healed(connection: &mut PgConnection, cursors: &Position) -> Result<Vec<Change>, sqlx::Error> {
+    let (shards, sequences) = columns(cursors);
+    let rows: Vec<Columns> = sqlx::query_as(
+        "select c.shard, c.sequence, c.tenant, c.key, c.kind, c.at
+         from unnest($3::smallint[], $4::bigint[]) as cursor (shard, sequence)
+         join read.change c on c.shard = cursor.shard and c.sequence <= cursor.sequence
+         where c.late and c.projection = $1 and c.category = $2
+         order by c.shard, c.sequence",
+    )
+    .bind(FOLLOWED.projection)
+    .bind(FOLLOWED.category.code())
+    .bind(shards)
+    .bind(sequences)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(change).collect())
+}
+
 /// Changes behind `cursors`, at most `limit` of each shard named there, ascending within each shard.
 pub(super) async fn behind(
     connection: &mut PgConnection,
@@ -16,7 +41,7 @@ pub(super) async fn behind(
     limit: i64,
 ) -> Result<Vec<Change>, sqlx::Error> {
     let (shards, sequences) = columns(cursors);
-    let rows: Vec<(i16, i64, Uuid, Uuid, String, DateTime<Utc>)> = sqlx::query_as(
+    let rows: Vec<Columns> = sqlx::query_as(
         "select c.shard, c.sequence, c.tenant, c.key, c.kind, c.at
          from unnest($3::smallint[], $4::bigint[]) as cursor (shard, sequence)
          cross join lateral (
@@ -33,14 +58,6 @@ pub(super) async fn behind(
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    let change = |(number, at_sequence, tenant, key, kind, at)| Change {
-        shard: shard(FOLLOWED, number),
-        sequence: sequence(at_sequence),
-        tenant,
-        key,
-        kind,
-        at,
-    };
     Ok(rows.into_iter().map(change).collect())
 }
 

@@ -95,7 +95,20 @@ impl Subscriber {
             return Err(ReadError::Resync);
         }
         let ready = VecDeque::new();
-        Ok(Self { gate, hub, tenant, interest, at, news, catching_up, ready, ended })
+        let mut subscriber = Self { gate, hub, tenant, interest, at, news, catching_up, ready, ended };
+        if catching_up {
+            let (healed, rows) = subscriber.gate.reads().guard(subscriber.healed()).await?;
+            subscriber.enqueue(&healed, &rows);
+        }
+        Ok(subscriber)
+    }
+
+    /// What was healed behind the position while nobody listened. Better shown twice than never.
+    async fn healed(&self) -> Result<(Vec<Change>, HashMap<Uuid, ConsultationView>), sqlx::Error> {
+        let mut tx = self.gate.reads().begin(self.tenant).await?;
+        let healed = changes::healed(&mut tx, &self.at).await?;
+        let rows = load(&mut tx, &healed).await?;
+        Ok((healed, rows))
     }
 
     /// The next change; none when the process is ending. After an error there is nothing more.

@@ -154,6 +154,20 @@ async fn a_position_from_before_the_trimming_must_resync() {
 }
 
 #[tokio::test]
+async fn what_was_healed_behind_a_position_is_shown_to_whoever_resumes_there() {
+    let world = World::new().await;
+    let token = world.token(OURS).await;
+    world.asked(OURS, &Asked::titled("was parked")).await;
+    let since = position(&world, &token).await;
+    world.run("update read.change set late = true").await;
+    let mut client = Client::ready(&world, &token).await;
+    client.subscribe("1", &changes(&format!("(since: \"{since}\")"))).await;
+    assert_eq!(client.next().await.1["data"]["consultationChanged"]["consultation"]["title"], "was parked");
+    world.asked(OURS, &Asked::titled("next")).await;
+    assert_eq!(client.next().await.1["data"]["consultationChanged"]["consultation"]["title"], "next");
+}
+
+#[tokio::test]
 async fn what_was_parked_and_retried_makes_subscribers_resync() {
     let world = World::new().await;
     let token = world.token(OURS).await;

@@ -42,13 +42,10 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Waits until all is quiet, then checks what is new. `since` is the database's time after the last command.
+    /// Waits until all is quiet, then checks what is new.
     pub async fn check(&mut self, topology: &Topology, client: &Client, findings: &mut Findings) -> Result<()> {
         for process in topology.processes() {
             findings.add_all("ends", process.take_findings());
-        }
-        if let Err(error) = topology.ready().await {
-            findings.add("quiet", format!("{error:#}"));
         }
         let asked_until = quiet::wait(topology, findings).await?;
         repeat_some(client).await;

@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use docket_projector::registry;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    report::Findings,
-    topology::{SHARDS, Topology},
-};
+use crate::{lag::lagging, report::Findings, topology::Topology};
 
 /// How long it may take. A claim of a scheduler that was killed holds for ten seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,29 +51,7 @@ async fn look(owner: &PgPool, asked_until: &mut Option<DateTime<Utc>>) -> Result
         .bind(at)
         .fetch_one(&mut *connection)
         .await?;
-    Ok(Unrest { lagging: lagging(&mut connection).await?, due })
-}
-
-async fn lagging(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
-    let rows: Vec<(String, i16, i16, i64, i64)> = sqlx::query_as(
-        "select c.projection, c.category, c.shard, c.sequence, s.sequence
-         from read.checkpoint c join write.shard s using (category, shard) order by 1, 2, 3",
-    )
-    .fetch_all(connection)
-    .await?;
-    let wanted: usize =
-        registry().iter().map(|projection| projection.info().categories.len() * usize::from(SHARDS)).sum();
-    let mut lagging: Vec<String> = rows
-        .iter()
-        .filter(|(.., at, tail)| at != tail)
-        .map(|(projection, category, shard, at, tail)| {
-            format!("{projection} stands at {at} of {tail} in shard {shard} of category {category}")
-        })
-        .collect();
-    if rows.len() < wanted {
-        lagging.push(format!("only {} of {wanted} checkpoints are there", rows.len()));
-    }
-    Ok(lagging)
+    Ok(Unrest { lagging: lagging(&mut connection, None).await?, due })
 }
 
 fn report(looked: Result<Unrest, sqlx::Error>, findings: &mut Findings) {
