@@ -66,7 +66,8 @@ impl Bell {
                 () = self.outward.notified() => {}
             }
             // Lost when the database is down: listeners poll.
-            if let Err(error) = sqlx::query("select pg_notify($1, '')").bind(self.topic.channel()).execute(&pool).await {
+            if let Err(error) = sqlx::query("select pg_notify($1, '')").bind(self.topic.channel()).execute(&pool).await
+            {
                 tracing::debug!(%error, "doorbell not rung outside");
             }
         }

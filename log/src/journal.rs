@@ -53,7 +53,8 @@ impl TryFrom<JournalRow> for Recorded {
 }
 
 /// A shard's slice is cut off by the lateral limit, so that one busy shard cannot fill a batch alone for ever.
-const READ: &str = "select j.category, j.shard, j.sequence, j.stream_id, j.stream_version, j.event_id, j.tenant, j.time,
+const READ: &str =
+    "select j.category, j.shard, j.sequence, j.stream_id, j.stream_version, j.event_id, j.tenant, j.time,
             j.recorded_at, j.event_type, j.data, j.meta
      from unnest($1::smallint[], $2::smallint[], $3::bigint[]) as wanted (category, shard, behind)
      cross join lateral (
@@ -62,11 +63,13 @@ const READ: &str = "select j.category, j.shard, j.sequence, j.stream_id, j.strea
          order by e.sequence limit $4
      ) j";
 
-const READ_STREAM: &str = "select category, shard, sequence, stream_id, stream_version, event_id, tenant, time, recorded_at,
+const READ_STREAM: &str =
+    "select category, shard, sequence, stream_id, stream_version, event_id, tenant, time, recorded_at,
             event_type, data, meta
      from write.journal where stream_id = $1 and category = $2 order by stream_version";
 
-const READ_SHARD: &str = "select category, shard, sequence, stream_id, stream_version, event_id, tenant, time, recorded_at,
+const READ_SHARD: &str =
+    "select category, shard, sequence, stream_id, stream_version, event_id, tenant, time, recorded_at,
             event_type, data, meta
      from write.journal where category = $1 and shard = $2 and sequence > $3 order by sequence";
 
@@ -140,7 +143,9 @@ pub fn shard_events(
 /// See [`ReadError`].
 pub async fn tails(pool: &PgPool) -> Result<Vec<(ShardId, u64)>, ReadError> {
     let rows: Vec<(i16, i16, i64)> =
-        sqlx::query_as("select category, shard, sequence from write.shard order by category, shard").fetch_all(pool).await?;
+        sqlx::query_as("select category, shard, sequence from write.shard order by category, shard")
+            .fetch_all(pool)
+            .await?;
     rows.into_iter()
         .map(|(code, shard, sequence)| {
             let category = Category::from_code(code).ok_or(ReadError::UnknownCategory(code))?;

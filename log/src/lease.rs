@@ -5,7 +5,7 @@
 //! gives back what is over its share, and takes what is free.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,7 @@ pub struct Leases {
     ttl: Duration,
     all: Vec<ShardId>,
     held: BTreeSet<ShardId>,
+    declined: BTreeMap<ShardId, Instant>,
     until: Instant,
 }
 
@@ -44,7 +45,10 @@ const TICK: &str = "with me as (
          select ceil((select count(*) from wanted)::numeric / (select members from team))::bigint as size
      ), mine as (
          select category, shard, row_number() over (order by category, shard) as place
-         from write.lease where team = $1 and holder = $2
+         from write.lease join wanted using (category, shard) where team = $1 and holder = $2
+     ), declined as (
+         delete from write.lease l where l.team = $1 and l.holder = $2
+           and not exists (select 1 from wanted w where w.category = l.category and w.shard = l.shard)
      ), renewed as (
          update write.lease l set expires_at = clock_timestamp() + make_interval(secs => $3)
          from mine m where l.team = $1 and l.category = m.category and l.shard = m.shard and l.holder = $2
@@ -72,7 +76,7 @@ impl Leases {
     /// Joins `team`, which works the shards `all`; nothing is held before the first [`Leases::tick`].
     #[must_use]
     pub fn join(pool: PgPool, team: &'static str, member: Uuid, ttl: Duration, all: Vec<ShardId>) -> Self {
-        Self { pool, team, member, ttl, all, held: BTreeSet::new(), until: Instant::now() }
+        Self { pool, team, member, ttl, all, held: BTreeSet::new(), declined: BTreeMap::new(), until: Instant::now() }
     }
 
     /// Renews what is held and takes a fair share; to be called a few times per `ttl`.
@@ -81,13 +85,17 @@ impl Leases {
     /// When the database does not answer; what was held runs out by itself.
     pub async fn tick(&mut self) -> Result<&BTreeSet<ShardId>, sqlx::Error> {
         // Taken before the question, so that we think it over earlier than the database does.
-        let until = Instant::now() + self.ttl;
+        let now = Instant::now();
+        let until = now + self.ttl;
+        self.declined.retain(|_, until| now < *until);
+        let wanted: Vec<ShardId> =
+            self.all.iter().filter(|shard| !self.declined.contains_key(shard)).copied().collect();
         let rows = sqlx::query(TICK)
             .bind(self.team)
             .bind(self.member)
             .bind(self.ttl.as_secs_f64())
-            .bind(self.all.iter().map(|shard| shard.category.code()).collect::<Vec<_>>())
-            .bind(self.all.iter().map(|shard| shard.shard as i16).collect::<Vec<_>>())
+            .bind(wanted.iter().map(|shard| shard.category.code()).collect::<Vec<_>>())
+            .bind(wanted.iter().map(|shard| shard.shard as i16).collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await?;
         let mut held = BTreeSet::new();
@@ -100,6 +108,11 @@ impl Leases {
         self.held = held;
         self.until = until;
         Ok(&self.held)
+    }
+
+    /// Gives `shard` back at the next [`Leases::tick`] and leaves it to others for `rest`: they may be able to work it.
+    pub fn decline(&mut self, shard: ShardId, rest: Duration) {
+        self.declined.insert(shard, Instant::now() + rest);
     }
 
     /// What is held now; nothing once the lease ran out without a renewal.

@@ -154,5 +154,10 @@ pub(crate) async fn append_batch(connection: &mut PgConnection, jobs: &[Job]) ->
     if verdicts.len() != jobs.len() {
         return Err(sqlx::Error::Protocol("append gave another number of verdicts".into()));
     }
-    verdicts.into_iter().zip(versions).zip(sequences).map(|((code, version), seq)| verdict(code, version, seq)).collect()
+    verdicts
+        .into_iter()
+        .zip(versions)
+        .zip(sequences)
+        .map(|((code, version), seq)| verdict(code, version, seq))
+        .collect()
 }

@@ -59,7 +59,13 @@ pub struct Store {
 impl Store {
     /// Opens the journal; `pool` must belong to the writer role, `bell` rings after every commit.
     #[must_use]
-    pub fn open(database: &Database, pool: PgPool, installation: Installation, bell: Bell, options: StoreOptions) -> Self {
+    pub fn open(
+        database: &Database,
+        pool: PgPool,
+        installation: Installation,
+        bell: Bell,
+        options: StoreOptions,
+    ) -> Self {
         let lanes = Lanes::start(&database.connect_options(DbRole::Writer), options.lanes, options.queue, &bell);
         let turns = Arc::new(Turns(std::array::from_fn(|_| Mutex::new(()))));
         Self { vault: Vault::new(pool.clone()), pool, lanes, bell, installation, turns }
@@ -119,7 +125,12 @@ impl Store {
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub async fn load_at<A: Aggregate>(&self, id: Uuid, category: Category, version: u64) -> Result<Loaded<A>, LoadError> {
+    pub async fn load_at<A: Aggregate>(
+        &self,
+        id: Uuid,
+        category: Category,
+        version: u64,
+    ) -> Result<Loaded<A>, LoadError> {
         let stream = StreamId::new(category, id);
         load::load(&self.pool, None, stream, None, version).await.map(|(loaded, _)| loaded)
     }

@@ -16,7 +16,7 @@ use docket_platform::{
     ids,
 };
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -105,15 +105,18 @@ pub async fn run(
     let all = Category::ALL.into_iter().flat_map(|category| installation.shards_of(category)).collect();
     let leases = Leases::join(pool.clone(), TEAM, ids::new_id(), ttl, all);
     let (publish, held) = watch::channel(Held::nothing());
+    let (declines, declined) = mpsc::unbounded_channel();
     let leave = CancellationToken::new();
-    let keeper = shutdown.spawn(runtime::keep(leases, ttl, publish, leave.clone()));
+    let keeper = shutdown.spawn(runtime::keep(leases, ttl, publish, declined, leave.clone()));
     shutdown.spawn(status::export(pool.clone(), STATUS_PERIOD, shutdown.clone()));
     shutdown.spawn(trim::keep(pool.clone(), Duration::from_secs(config.change_retention * 3600), shutdown.clone()));
 
     let reader = JournalReader::new(pool.clone(), journal);
     let vault = Vault::new(pool.clone());
     let options = EngineOptions { batch: config.batch as usize, park_limit: config.park_limit as usize };
-    let engine = Engine::new(pool, vault, reader, registry(), Schema::live(), Some(read.clone())).with_options(options);
+    let engine = Engine::new(pool, vault, reader, registry(), Schema::live(), Some(read.clone()))
+        .with_options(options)
+        .with_declines(declines);
     runtime::work(engine, held, shutdown.clone()).await;
 
     // The last batch is committed: others may have the shards at once.

@@ -117,11 +117,13 @@ async fn long_stream(store: &Store, events: usize) -> Result<StreamId> {
             .map(|n| docket_log::Timed {
                 time: loaded.now,
                 id: ids::new_id(),
-                event: docket_events::consultation::ConsultationEvent::Commented(docket_events::consultation::Commented {
-                    comment_id: ids::new_id(),
-                    by: docket_tests::person(3),
-                    text: format!("comment {n}"),
-                }),
+                event: docket_events::consultation::ConsultationEvent::Commented(
+                    docket_events::consultation::Commented {
+                        comment_id: ids::new_id(),
+                        by: docket_tests::person(3),
+                        text: format!("comment {n}"),
+                    },
+                ),
             })
             .collect();
         let (_, append) = store.prepare(&context(), stream, loaded, timed).await?;

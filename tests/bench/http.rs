@@ -39,7 +39,8 @@ fn headers(token: &str) -> String {
 }
 
 fn ask(people: &People) -> Vec<u8> {
-    let body = r#"{"title":"Deploy release 42?","body":"All checks are green, staging ran for a day.","timeout_minutes":60}"#;
+    let body =
+        r#"{"title":"Deploy release 42?","body":"All checks are green, staging ran for a day.","timeout_minutes":60}"#;
     request("POST", "/api/v1/consultations", &headers(&people.asks), body)
 }
 
@@ -81,8 +82,11 @@ async fn closed_loop(address: &str, people: &People, connections: usize, seconds
 /// A hundred commands a second, each at its own time whatever the others do; latencies from the time it was due.
 async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &Asked) -> Result<Latencies> {
     let count = (seconds * 100.0) as u32;
-    let clients: Vec<_> =
-        try_join_all((0..8).map(|_| Client::connect(address))).await?.into_iter().map(tokio::sync::Mutex::new).collect();
+    let clients: Vec<_> = try_join_all((0..8).map(|_| Client::connect(address)))
+        .await?
+        .into_iter()
+        .map(tokio::sync::Mutex::new)
+        .collect();
     let clients = Arc::new(clients);
     let begun = tokio::time::Instant::now();
     let mut running = Vec::new();
@@ -106,7 +110,11 @@ async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &As
 type Asked = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// Follows every change until `count` were seen; when each consultation arrived.
-async fn subscribe(address: &str, token: &str, count: usize) -> Result<tokio::task::JoinHandle<Result<HashMap<String, Instant>>>> {
+async fn subscribe(
+    address: &str,
+    token: &str,
+    count: usize,
+) -> Result<tokio::task::JoinHandle<Result<HashMap<String, Instant>>>> {
     let mut handshake = format!("ws://{address}/graphql").into_client_request()?;
     handshake.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse()?);
     let (mut socket, _) = tokio_tungstenite::connect_async(handshake).await?;

@@ -71,11 +71,10 @@ async fn fill(store: &Store, streams: usize) -> Result<()> {
         try_join_all((0..500).map(|_| async move {
             let stream = new_stream();
             let (loaded, _) = store.load(stream, None).await?;
-            let events = story()
-                .into_iter()
-                .map(|event| Timed { time: clock::now(), id: ids::new_id(), event })
-                .collect();
-            let (_, append) = store.prepare::<docket_domain::consultation::Consultation>(context, stream, loaded, events).await?;
+            let events =
+                story().into_iter().map(|event| Timed { time: clock::now(), id: ids::new_id(), event }).collect();
+            let (_, append) =
+                store.prepare::<docket_domain::consultation::Consultation>(context, stream, loaded, events).await?;
             let verdict = store.append(append).await?;
             ensure!(matches!(verdict, Verdict::Appended { .. }), "{verdict:?}");
             Ok(())
@@ -146,11 +145,13 @@ async fn set_based(pool: &PgPool) -> Result<f64> {
                 *counts.entry((row.try_get(1)?, row.try_get(2)?)).or_default() += 1;
             }
             let mut transaction = connection.begin().await?;
-            sqlx::query("insert into counter_checkpoint values ($1, $2) on conflict (shard) do update set sequence = $2")
-                .bind(shard)
-                .bind(behind)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "insert into counter_checkpoint values ($1, $2) on conflict (shard) do update set sequence = $2",
+            )
+            .bind(shard)
+            .bind(behind)
+            .execute(&mut *transaction)
+            .await?;
             sqlx::query(
                 "insert into counter select * from unnest($1::uuid[], $2::text[], $3::bigint[])
                  on conflict (tenant, kind) do update set events = counter.events + excluded.events",

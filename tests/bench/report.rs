@@ -46,8 +46,11 @@ impl Report {
 
     /// A figure beside its yardstick; the target is on `ratio`.
     pub fn row(&mut self, figure: &str, value: String, yardstick: String, ratio: f64, target: Target) {
-        let row =
-            format!("| {figure} | {value} | {yardstick} | {ratio:.2} | {} | {} |", target.text(), target.verdict(ratio));
+        let row = format!(
+            "| {figure} | {value} | {yardstick} | {ratio:.2} | {} | {} |",
+            target.text(),
+            target.verdict(ratio)
+        );
         println!("{row}");
         self.rows.push(row);
     }

@@ -26,7 +26,13 @@ pub async fn run(docket: &Path, report: &mut Report) -> Result<()> {
         ("docket up on existing data", second_start, "s", 3.0),
         ("docket process at rest", resident, "MiB", 80.0),
     ] {
-        report.row(figure, format!("{value:.2} {unit}"), format!("target {bound} {unit}"), value / bound, Target::AtMost(1.0));
+        report.row(
+            figure,
+            format!("{value:.2} {unit}"),
+            format!("target {bound} {unit}"),
+            value / bound,
+            Target::AtMost(1.0),
+        );
     }
     Ok(())
 }

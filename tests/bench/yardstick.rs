@@ -28,7 +28,8 @@ const PLAIN: &str = "create unlogged table if not exists yardstick_dummy (x int)
         recorded_at timestamptz not null default clock_timestamp(), event_type text not null, data text not null,
         meta text not null, primary key (category, shard, sequence))";
 
-const INSERT: &str = "insert into yardstick (category, shard, sequence, stream_id, stream_version, event_id, tenant, time,
+const INSERT: &str =
+    "insert into yardstick (category, shard, sequence, stream_id, stream_version, event_id, tenant, time,
     event_type, data, meta) values (2, 0, $1, $2, 1, $3, $4, $5, 'docket.consultation.commented.v1', $6, '{}')";
 
 async fn connect(database: &Database) -> Result<PgConnection> {
@@ -156,7 +157,10 @@ pub async fn copy_times_two(database: &Database, seconds: f64) -> Result<f64> {
             copy.send(bytes).await?;
             copy.finish().await?;
         }
-        sqlx::query("delete from write.journal where category = 2 and shard = $1").bind(shard).execute(&mut connection).await?;
+        sqlx::query("delete from write.journal where category = 2 and shard = $1")
+            .bind(shard)
+            .execute(&mut connection)
+            .await?;
         anyhow::Ok(done)
     });
     let started = Instant::now();

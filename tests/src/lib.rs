@@ -11,7 +11,9 @@ use docket_events::{
     Category, StreamId,
     consultation::{Decision, Person},
 };
-use docket_log::{Bell, CommandContext, Installation, Outcome, Store, StoreOptions, Topic, execute::ExecuteError, migrate};
+use docket_log::{
+    Bell, CommandContext, Installation, Outcome, Store, StoreOptions, Topic, execute::ExecuteError, migrate,
+};
 use docket_platform::{
     db::{Database, DbRole},
     embedded::{OWNER, ScratchCluster},
@@ -66,13 +68,7 @@ impl TestDatabase {
     /// A store with other dimensions.
     #[must_use]
     pub fn store_with(&self, options: StoreOptions) -> Store {
-        Store::open(
-            &self.database,
-            self.pool(DbRole::Writer),
-            self.installation,
-            Bell::new(Topic::Journal),
-            options,
-        )
+        Store::open(&self.database, self.pool(DbRole::Writer), self.installation, Bell::new(Topic::Journal), options)
     }
 }
 
@@ -180,7 +176,10 @@ pub async fn accept(
 ///
 /// # Errors
 /// When the condition fails, or never gives a value.
-pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub async fn eventually<T>(
+    what: &str,
+    mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
         if let Some(value) = condition().await? {

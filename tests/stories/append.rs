@@ -239,7 +239,8 @@ async fn a_claimed_value_belongs_to_one_stream() -> Result<()> {
     assert_eq!(store.append(claiming(second)).await?, Verdict::ClaimTaken);
     // In a batch too, and a claim of a command that fails otherwise is not kept.
     let other = Append { claims: vec![Claim { kind: "email", value: vec![8; 32] }], ..append(first, 0, 1) };
-    let batch = tokio::join!(store.append(claiming(second)), store.append(other), store.append(append(new_stream(), 0, 1)));
+    let batch =
+        tokio::join!(store.append(claiming(second)), store.append(other), store.append(append(new_stream(), 0, 1)));
     assert_eq!(batch.0?, Verdict::ClaimTaken);
     assert_eq!(batch.1?, Verdict::Conflict { actual: 1 });
     assert!(matches!(batch.2?, Verdict::Appended { .. }));

@@ -36,3 +36,19 @@ async fn shards_are_shared_evenly_and_pass_on_when_their_holder_is_gone() -> Res
     assert_eq!(third.tick().await?.len(), usize::from(SHARDS) * Category::ALL.len());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_shard_that_one_process_declines_goes_to_another() -> Result<()> {
+    let db = TestDatabase::create().await?;
+    let all: Vec<_> = Category::ALL.into_iter().flat_map(|category| db.installation.shards_of(category)).collect();
+    let join = || Leases::join(db.pool(DbRole::Projector), "team", ids::new_id(), Duration::from_secs(60), all.clone());
+    let (mut old, mut new) = (join(), join());
+    assert_eq!(old.tick().await?.len(), all.len());
+    // The older release meets an event that it does not know: it need not wait for its lease to run out.
+    let unknown = all[0];
+    old.decline(unknown, Duration::from_secs(60));
+    assert!(!old.tick().await?.contains(&unknown));
+    assert!(new.tick().await?.contains(&unknown));
+    assert!(!old.tick().await?.contains(&unknown), "it is left to the newer one");
+    Ok(())
+}

@@ -50,10 +50,12 @@ async fn a_snapshot_holds_no_name_in_clear() -> Result<()> {
     for _ in 0..70 {
         accept(&store, &context(), stream, comment(3, "x")).await?;
     }
-    let states: Vec<String> = sqlx::query_scalar("select state from write.snapshot").fetch_all(&db.pool(DbRole::Owner)).await?;
+    let states: Vec<String> =
+        sqlx::query_scalar("select state from write.snapshot").fetch_all(&db.pool(DbRole::Owner)).await?;
     assert_eq!(states.len(), 1);
     assert!(states[0].contains("$personal") && !states[0].contains("Person "), "{}", states[0]);
-    let journal: Vec<String> = sqlx::query_scalar("select data from write.journal").fetch_all(&db.pool(DbRole::Owner)).await?;
+    let journal: Vec<String> =
+        sqlx::query_scalar("select data from write.journal").fetch_all(&db.pool(DbRole::Owner)).await?;
     assert!(journal.iter().all(|data| !data.contains("Person ")));
     Ok(())
 }

@@ -18,7 +18,7 @@ use docket_log::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 use sqlx::PgPool;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     admit::{Disorder, admit},
@@ -91,6 +91,7 @@ pub struct Engine<R> {
     options: EngineOptions,
     bell: Option<Bell>,
     limits: Option<Limits>,
+    declines: Option<mpsc::UnboundedSender<ShardId>>,
     pub(super) shards: BTreeMap<ShardId, Shard>,
     /// Projections that cannot be written at all rest until then.
     pub(super) failing: HashMap<usize, Instant>,
@@ -108,6 +109,7 @@ impl<R: Reader> Engine<R> {
             options: EngineOptions::default(),
             bell,
             limits: None,
+            declines: None,
             shards: BTreeMap::new(),
             failing: HashMap::new(),
         }
@@ -117,6 +119,13 @@ impl<R: Reader> Engine<R> {
     #[must_use]
     pub fn with_options(mut self, options: EngineOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// The same, saying which shards it cannot work, so that a process of a newer release may.
+    #[must_use]
+    pub fn with_declines(mut self, declines: mpsc::UnboundedSender<ShardId>) -> Self {
+        self.declines = Some(declines);
         self
     }
 
@@ -275,6 +284,10 @@ impl<R: Reader> Engine<R> {
                 tracing::warn!(shard = %run.shard, sequence = unknown.sequence, what = unknown.what,
                     "a shard waits for a newer release: it holds an event that this one does not know");
                 self.stop(run.shard, Stop::UnknownType, Some(UNKNOWN_REST));
+                if let Some(declines) = &self.declines {
+                    // Nobody listens any more when the process is ending: then everything is given back.
+                    let _ = declines.send(run.shard);
+                }
             }
         }
         Ok(turn)

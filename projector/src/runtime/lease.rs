@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use docket_events::ShardId;
 use docket_log::lease::Leases;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What a worker holds, and until when it may think so.
@@ -30,8 +33,18 @@ impl Held {
     }
 }
 
-/// Renews `leases` and publishes what they hold until `stop`, then gives them back.
-pub async fn keep(mut leases: Leases, ttl: Duration, held: watch::Sender<Held>, stop: CancellationToken) {
+/// How long a shard that this process cannot work is left to others.
+const DECLINED: Duration = Duration::from_secs(5);
+
+/// Renews `leases` and publishes what they hold until `stop`, then gives them back. What comes through `declines` is given back at
+/// once.
+pub async fn keep(
+    mut leases: Leases,
+    ttl: Duration,
+    held: watch::Sender<Held>,
+    mut declines: mpsc::UnboundedReceiver<ShardId>,
+    stop: CancellationToken,
+) {
     loop {
         // Taken before the question: we must not believe longer than the database does.
         let until = Instant::now() + ttl;
@@ -52,6 +65,7 @@ pub async fn keep(mut leases: Leases, ttl: Duration, held: watch::Sender<Held>, 
         };
         tokio::select! {
             () = stop.cancelled() => break,
+            Some(shard) = declines.recv() => leases.decline(shard, DECLINED),
             () = tokio::time::sleep(pause) => {}
         }
     }
