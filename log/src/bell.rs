@@ -1,10 +1,11 @@
 //! Doorbells: "there may be news". The truth is always a query; a bell only says when to ask.
 //!
-//! A bell rings inside this process at once and, coalesced to at most one NOTIFY under way, for every other process on the
-//! database. Listeners that miss a ring (a broken connection, another server) still poll.
+//! A bell rings inside this process at once and, coalesced, by NOTIFY for every other process on the database; its own NOTIFYs it does
+//! not hear. Listeners that miss a ring (a broken connection, another server) still poll.
 
 use std::{sync::Arc, time::Duration};
 
+use docket_platform::ids;
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -27,10 +28,15 @@ impl Topic {
     }
 }
 
+/// The least time between two NOTIFYs: a burst of commits is one ring.
+const QUIET: Duration = Duration::from_millis(5);
+
 /// One doorbell of this process. Clones are the same bell.
 #[derive(Debug, Clone)]
 pub struct Bell {
     topic: Topic,
+    /// Tells our own NOTIFYs from those of others.
+    name: Arc<str>,
     rings: Arc<watch::Sender<u64>>,
     outward: Arc<Notify>,
 }
@@ -39,7 +45,8 @@ impl Bell {
     /// A silent bell; [`Bell::announce`] and [`Bell::follow`] tie it to other processes.
     #[must_use]
     pub fn new(topic: Topic) -> Self {
-        Self { topic, rings: Arc::new(watch::Sender::new(0)), outward: Arc::new(Notify::new()) }
+        let name = ids::new_id().to_string().into();
+        Self { topic, name, rings: Arc::new(watch::Sender::new(0)), outward: Arc::new(Notify::new()) }
     }
 
     /// Rings here, and wakes the announcer.
@@ -66,10 +73,11 @@ impl Bell {
                 () = self.outward.notified() => {}
             }
             // Lost when the database is down: listeners poll.
-            if let Err(error) = sqlx::query("select pg_notify($1, '')").bind(self.topic.channel()).execute(&pool).await
-            {
+            let notify = sqlx::query("select pg_notify($1, $2)").bind(self.topic.channel()).bind(&*self.name);
+            if let Err(error) = notify.execute(&pool).await {
                 tracing::debug!(%error, "doorbell not rung outside");
             }
+            tokio::time::sleep(QUIET).await;
         }
     }
 
@@ -94,8 +102,10 @@ impl Bell {
         listener.listen(self.topic.channel()).await?;
         // What was announced while nobody listened.
         self.ring_here();
-        while listener.try_recv().await?.is_some() {
-            self.ring_here();
+        while let Some(heard) = listener.try_recv().await? {
+            if heard.payload() != &*self.name {
+                self.ring_here();
+            }
         }
         Ok(())
     }

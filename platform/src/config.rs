@@ -297,7 +297,7 @@ pub enum LogFormat {
 #[command(next_help_heading = "Logs")]
 pub struct LogArgs {
     /// Which log lines are written: a level, or filters such as info,docket_log=debug
-    #[arg(long, env = "DOCKET_LOG", default_value = "info,sqlx::query=warn", value_name = "FILTER", global = true)]
+    #[arg(long, env = "DOCKET_LOG", default_value = "info,sqlx=warn", value_name = "FILTER", global = true)]
     pub log: String,
     /// How log lines look
     #[arg(long, env = "DOCKET_LOG_FORMAT", default_value = "json", value_enum, value_name = "FORMAT", global = true)]

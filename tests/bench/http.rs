@@ -98,7 +98,8 @@ async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &As
             let mut client = clients[n as usize % clients.len()].lock().await;
             let (status, body) = client.send(&ask(&people)).await?;
             ensure!(status == 201, "asking answered {status}");
-            asked.lock().expect("no holder panics").insert(id(&body)?, due.into_std());
+            // Nobody panics while holding it.
+            asked.lock().expect("not poisoned").insert(id(&body)?, due.into_std());
             Ok(due.elapsed())
         }));
     }
@@ -122,7 +123,14 @@ async fn subscribe(
     socket.send(Message::text(init.to_string())).await?;
     let ack = socket.next().await.context("the socket closed")??;
     ensure!(ack.to_text()?.contains("connection_ack"), "{ack}");
-    let query = "subscription { consultationChanged { kind consultation { id } } }";
+    // From a position, so that nothing can be missed between here and the server's first look.
+    let mut reader = Client::connect(address).await?;
+    let ask = json!({ "query": "{ consultationStats { pending } }" }).to_string();
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    let (_, answer) = reader.send(&request("POST", "/graphql", &bearer, &ask)).await?;
+    let answer: Value = serde_json::from_slice(&answer)?;
+    let since = answer["extensions"]["position"].as_str().context("no position")?;
+    let query = format!("subscription {{ consultationChanged(since: \"{since}\") {{ kind consultation {{ id }} }} }}");
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
     socket.send(Message::text(subscribe.to_string())).await?;
     Ok(tokio::spawn(async move {
@@ -193,7 +201,7 @@ async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<(
     let follower = subscribe(&server.address, &people.asks, (run * 100.0) as usize).await?;
     open_loop(&server.address, &people, run, &asked).await?;
     let seen = follower.await??;
-    let asked = asked.lock().expect("no holder panics");
+    let asked = asked.lock().expect("not poisoned");
     let waits = asked.iter().filter_map(|(id, due)| Some(seen.get(id)?.duration_since(*due))).collect::<Vec<_>>();
     ensure!(waits.len() == asked.len(), "the subscriber missed {} of {}", asked.len() - waits.len(), asked.len());
     let waits = Latencies::new(waits);

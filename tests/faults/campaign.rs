@@ -22,7 +22,7 @@ use crate::{
 const FAULTS_PER_DATABASE: u32 = 20;
 /// Load before a fault and after it.
 const BEFORE: Duration = Duration::from_millis(800);
-const AFTER: Duration = Duration::from_millis(1500);
+const AFTER: Duration = Duration::from_millis(2000);
 
 /// One system with its clients and its checker.
 pub struct Campaign {
@@ -58,7 +58,7 @@ impl Campaign {
     /// Load, the fault, and the check.
     pub async fn round(&mut self, number: u32, fault: Fault) -> Result<Round> {
         self.client.log_in().await.context("logging in")?;
-        let starts: u32 = self.topology.processes().map(|process| process.starts()).sum();
+        let (starts, postmaster) = (self.topology.starts(), self.topology.postmaster());
         let mut findings = Findings::default();
         let load = Load::start(&self.client, &self.board, self.seed, number, self.rate);
         sleep(BEFORE).await;
@@ -81,7 +81,7 @@ impl Campaign {
             .check(&self.topology, &self.client, &mut findings)
             .await
             .with_context(|| format!("checking after {fault}"))?;
-        let now: u32 = self.topology.processes().map(|process| process.starts()).sum();
+        let restarts = self.topology.starts() - starts + u32::from(self.topology.postmaster() != postmaster);
         Ok(Round {
             findings,
             acknowledged,
@@ -89,7 +89,7 @@ impl Campaign {
             repeated,
             lost,
             longest,
-            restarts: now - starts,
+            restarts,
             checking: started.elapsed(),
         })
     }

@@ -63,7 +63,7 @@ pub struct Args {
     #[arg(long)]
     pub only: Option<String>,
     /// Commands a second that clients try to send
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 240)]
     pub rate: u32,
     /// Leave the data folder for inspection
     #[arg(long)]

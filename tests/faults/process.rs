@@ -116,7 +116,8 @@ impl Process {
             let mut away = self.away.subscribe();
             let back = async {
                 tokio::time::sleep(ABSENCE).await;
-                let _ = away.wait_for(|away| !*away).await;
+                // The sender is ours: it is not gone.
+                drop(away.wait_for(|away| !*away).await);
             };
             tokio::select! {
                 () = self.stop.cancelled() => {}
@@ -216,8 +217,8 @@ impl Process {
     /// Waits until a process runs.
     pub async fn running(&self) -> Result<()> {
         let mut pid = self.pid.subscribe();
-        let found = timeout(Duration::from_secs(30), pid.wait_for(Option::is_some)).await;
-        ensure!(found.is_ok(), "{} was not started again", self.plan.name);
+        let is_running = timeout(Duration::from_secs(30), pid.wait_for(Option::is_some)).await.is_ok();
+        ensure!(is_running, "{} was not started again", self.plan.name);
         Ok(())
     }
 
@@ -298,9 +299,14 @@ impl Process {
         self.running().await
     }
 
+    /// Begins to end it for good.
+    pub fn abandon(&self) {
+        self.stop.cancel();
+    }
+
     /// Ends it for good.
     pub async fn stop(&self) {
-        self.stop.cancel();
+        self.abandon();
         let keeper = lock(&self.keeper).take();
         if let Some(keeper) = keeper {
             let _ = keeper.await;

@@ -25,7 +25,13 @@ pid=$(head -n 1 "$1/postgres/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$p
         tries=$((tries + 1))
     done
 }
-[ "$2" = keep ] || rm -rf "$1"
+[ "$2" = keep ] && exit
+tries=0
+# What was just killed may have written a last line.
+until rm -rf "$1" 2>/dev/null || [ "$tries" -gt 20 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
 "#;
 
 /// Watches over one folder.

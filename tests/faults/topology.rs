@@ -99,6 +99,11 @@ impl Topology {
         Ok(topology)
     }
 
+    /// How often processes were started, PostgreSQL not counted.
+    pub fn starts(&self) -> u32 {
+        self.processes().map(|process| process.starts()).sum()
+    }
+
     /// All four processes.
     pub fn processes(&self) -> impl Iterator<Item = &Arc<Process>> {
         self.apis.iter().chain(&self.projectors)
@@ -122,8 +127,9 @@ impl Topology {
     /// Waits until PostgreSQL answers and both command-api processes say that they are ready.
     pub async fn ready(&self) -> Result<()> {
         let mut state = self.cluster.state();
-        let up = tokio::time::timeout(PATIENCE, state.wait_for(|state| *state == State::Ready)).await;
-        ensure!(up.is_ok(), "PostgreSQL was not back within {} s", PATIENCE.as_secs());
+        // What `wait_for` gives is a lock that the supervisor waits for: it must not outlive this statement.
+        let is_up = tokio::time::timeout(PATIENCE, state.wait_for(|state| *state == State::Ready)).await.is_ok();
+        ensure!(is_up, "PostgreSQL was not back within {} s", PATIENCE.as_secs());
         for process in self.processes() {
             process.running().await?;
         }
@@ -182,6 +188,13 @@ impl Topology {
         join_all(self.processes().map(|process| process.stop())).await;
         self.owner.close().await;
         self.cluster.stop().await;
+    }
+}
+
+impl Drop for Topology {
+    fn drop(&mut self) {
+        // Or they would be started again while the reaper ends them.
+        self.processes().for_each(|process| process.abandon());
     }
 }
 

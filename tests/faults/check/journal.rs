@@ -59,15 +59,15 @@ pub(super) struct Journal {
 /// A row of the journal.
 #[derive(Debug, FromRow)]
 pub(super) struct Row {
-    category: i16,
-    shard: i16,
-    sequence: i64,
+    pub(super) category: i16,
+    pub(super) shard: i16,
+    pub(super) sequence: i64,
     pub(super) stream_id: Uuid,
     pub(super) stream_version: i64,
-    tenant: Uuid,
+    pub(super) tenant: Uuid,
     pub(super) time: DateTime<Utc>,
-    event_type: String,
-    data: String,
+    pub(super) event_type: String,
+    pub(super) data: String,
 }
 
 const READ: &str =
@@ -92,13 +92,7 @@ impl Journal {
         let sequences: Vec<i64> = self.tails.values().copied().collect();
         let mut rows = sqlx::query_as::<_, Row>(READ).bind(categories).bind(shards).bind(sequences).fetch(connection);
         while let Some(row) = rows.try_next().await.context("reading the journal")? {
-            let tail = self.tails.entry((row.category, row.shard)).or_default();
-            if row.sequence != *tail + 1 {
-                let shard = format!("shard {} of category {}", row.shard, row.category);
-                findings.add("gap-free", format!("{shard} goes from sequence {tail} to {}", row.sequence));
-            }
-            *tail = row.sequence;
-            self.event(&row, topology, &snapshots, findings);
+            self.row(&row, topology.people.tenant, &snapshots, findings);
         }
         if self.others != topology.setup_events {
             let text =
@@ -108,7 +102,14 @@ impl Journal {
         Ok(())
     }
 
-    fn event(&mut self, row: &Row, topology: &Topology, snapshots: &Snapshots, findings: &mut Findings) {
+    /// Takes in one event of a campaign in `tenant`.
+    pub(super) fn row(&mut self, row: &Row, tenant: Uuid, snapshots: &Snapshots, findings: &mut Findings) {
+        let tail = self.tails.entry((row.category, row.shard)).or_default();
+        if row.sequence != *tail + 1 {
+            let shard = format!("shard {} of category {}", row.shard, row.category);
+            findings.add("gap-free", format!("{shard} goes from sequence {tail} to {}", row.sequence));
+        }
+        *tail = row.sequence;
         let name = format!("{} {} of {}", row.event_type, row.stream_version, row.stream_id);
         let event = Category::from_code(row.category).ok_or_else(|| "its category is not known".to_owned()).and_then(
             |category| Event::decode(category, &row.event_type, &row.data).map_err(|error| error.to_string()),
@@ -118,7 +119,7 @@ impl Journal {
             Ok(Event::Identity(_)) => return self.others += 1,
             Err(error) => return findings.add("folds", format!("{name}: {error}")),
         };
-        if row.tenant != topology.people.tenant {
+        if row.tenant != tenant {
             findings.add("nothing else", format!("{name} belongs to another tenant"));
         }
         let stream = self.streams.entry(row.stream_id).or_default();
@@ -159,7 +160,7 @@ fn mark(event: &ConsultationEvent) -> Option<(String, &'static str, Uuid)> {
 }
 
 /// The folded states that the journal keeps as a cache, by stream and version.
-type Snapshots = HashMap<(Uuid, i64), Result<Consultation, String>>;
+pub(super) type Snapshots = HashMap<(Uuid, i64), Result<Consultation, String>>;
 
 async fn snapshots(connection: &mut PgConnection) -> Result<Snapshots> {
     let rows: Vec<(Uuid, i64, String)> =

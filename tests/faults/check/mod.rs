@@ -18,6 +18,8 @@
 mod journal;
 mod quiet;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use anyhow::{Context, Result};

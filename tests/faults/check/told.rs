@@ -14,15 +14,15 @@ use crate::{
 
 /// A remembered answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Remembered {
-    stream: Uuid,
-    version: u64,
-    status: u16,
+pub(super) struct Remembered {
+    pub(super) stream: Uuid,
+    pub(super) version: u64,
+    pub(super) status: u16,
 }
 
 /// Every remembered answer.
 #[derive(Debug)]
-pub(super) struct Rows(HashMap<Uuid, Remembered>);
+pub(super) struct Rows(pub(super) HashMap<Uuid, Remembered>);
 
 impl Rows {
     pub(super) async fn read(connection: &mut PgConnection) -> Result<Self> {

@@ -1,0 +1,190 @@
+//! What no seeded bug provokes: journals that are wrong in one way each, and clients that were told something else.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use docket_events::personal::{Personal, Sealed};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    journal::{Journal, Row, Snapshots},
+    told::{self, Remembered, Rows},
+};
+use crate::{
+    ledger::{Answer, Books, Command, Entry, Fate, Kind},
+    report::Findings,
+};
+
+const TENANT: Uuid = Uuid::from_u128(1);
+const STREAM: Uuid = Uuid::from_u128(2);
+const WHO: Uuid = Uuid::from_u128(3);
+/// Milliseconds of the deadline.
+const DEADLINE: i64 = 1000;
+
+fn at(millis: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis)
+}
+
+/// An event: its kind, its data, and the time in milliseconds.
+type Given = (&'static str, Value, i64);
+
+fn who() -> Value {
+    let sealed = Sealed { subject: WHO, key: WHO, alg: "XC20P".into(), nonce: String::new(), data: String::new() };
+    let name: Personal<String> = Personal::Sealed(sealed);
+    json!({"id": WHO, "name": serde_json::to_value(name).expect("a sealed name has a JSON form")})
+}
+
+fn requested() -> Given {
+    ("requested", json!({"title": "ask", "requested_by": who(), "deadline": at(DEADLINE)}), 0)
+}
+
+fn commented(key: &str, time: i64) -> Given {
+    ("commented", json!({"comment_id": WHO, "by": who(), "text": key}), time)
+}
+
+fn voted(time: i64) -> Given {
+    ("vote_cast", json!({"by": who(), "decision": "approve", "comment": "answer"}), time)
+}
+
+fn responded(time: i64) -> Given {
+    let data =
+        json!({"by": who(), "decision": "approve", "comment": "answer", "rule": "any_one", "request_version": 1});
+    ("responded", data, time)
+}
+
+fn timed_out(time: i64) -> Given {
+    ("timed_out", json!({"deadline": at(DEADLINE)}), time)
+}
+
+/// Reads these events as one shard with one stream; `change` spoils the rows first.
+fn read(events: &[Given], change: impl Fn(usize, &mut Row)) -> (Journal, Findings) {
+    let (mut journal, mut findings) = (Journal::default(), Findings::default());
+    for (index, (kind, data, time)) in events.iter().enumerate() {
+        let number = index as i64 + 1;
+        let event_type = format!("docket.consultation.{kind}.v1");
+        let mut row = Row {
+            category: 2,
+            shard: 0,
+            sequence: number,
+            stream_id: STREAM,
+            stream_version: number,
+            tenant: TENANT,
+            time: at(*time),
+            event_type,
+            data: data.to_string(),
+        };
+        change(index, &mut row);
+        journal.row(&row, TENANT, &Snapshots::new(), &mut findings);
+    }
+    (journal, findings)
+}
+
+fn found(events: &[Given]) -> Vec<&'static str> {
+    read(events, |_, _| {}).1.checks().into_keys().collect()
+}
+
+#[test]
+fn a_life_within_the_rules_is_fine() {
+    assert_eq!(found(&[requested(), commented("c", 5), voted(10), responded(10), commented("d", 20)]), [""; 0]);
+    assert_eq!(found(&[requested(), timed_out(DEADLINE), commented("c", 1001)]), [""; 0]);
+}
+
+#[test]
+fn a_life_against_the_rules_is_seen() {
+    let against: [&[Given]; 8] = [
+        &[requested(), requested()],
+        &[commented("c", 5)],
+        &[requested(), voted(DEADLINE), responded(DEADLINE)],
+        &[requested(), responded(10)],
+        &[requested(), timed_out(DEADLINE - 1)],
+        &[requested(), voted(10), responded(10), timed_out(DEADLINE)],
+        &[requested(), commented("c", DEADLINE)],
+        &[requested(), timed_out(DEADLINE), timed_out(DEADLINE)],
+    ];
+    for events in against {
+        assert_eq!(found(events), ["folds"], "{events:?}");
+    }
+}
+
+#[test]
+fn gaps_and_times_that_run_back_are_seen() {
+    let events = [requested(), commented("c", 5), commented("d", 6)];
+    let spoilt: [fn(&mut Row); 4] =
+        [|row| row.sequence += 1, |row| row.sequence -= 1, |row| row.stream_version += 1, |row| row.time = at(4)];
+    for (number, spoil) in spoilt.into_iter().enumerate() {
+        let (_, findings) = read(&events, |index, row| {
+            if index == 2 {
+                spoil(row)
+            }
+        });
+        assert_eq!(findings.checks().into_keys().collect::<Vec<_>>(), ["gap-free"], "{number}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_is_anothers_is_seen() {
+    let events = [requested(), commented("c", 5)];
+    let (_, findings) = read(&events, |index, row| {
+        if index == 1 {
+            row.data = "{}".to_owned()
+        }
+    });
+    assert_eq!(findings.checks().into_keys().collect::<Vec<_>>(), ["folds"]);
+    let (_, findings) = read(&events, |index, row| {
+        if index == 1 {
+            row.tenant = WHO
+        }
+    });
+    assert_eq!(findings.checks().into_keys().collect::<Vec<_>>(), ["nothing else"]);
+}
+
+fn entry(key: &str, kind: Kind, fate: Fate) -> Entry {
+    let (path, body, stream) = (String::new(), String::new(), None);
+    Entry::new(Command { key: key.to_owned(), kind, person: 0, stream, path, body }, TENANT, WHO, fate)
+}
+
+fn acknowledged(version: u64) -> Fate {
+    let (position, body) = (String::new(), String::new());
+    Fate::Acknowledged(Answer { status: 200, version, stream: STREAM, position, body })
+}
+
+/// The checks that find something when a client knows `fate` of the comment `c`, the journal is `events`, and its answer is remembered
+/// at `version`.
+fn compared(fate: Fate, events: &[Given], version: Option<u64>) -> Vec<&'static str> {
+    let (mut journal, mut findings) = read(events, |_, _| {});
+    let mut books = Books::default();
+    let (ask, comment) = (entry("ask", Kind::Ask { near: false }, Fate::Unknown), entry("c", Kind::Comment, fate));
+    let mut remembered = HashMap::from([(ask.row, Remembered { stream: STREAM, version: 1, status: 201 })]);
+    remembered.extend(version.map(|version| (comment.row, Remembered { stream: STREAM, version, status: 200 })));
+    books.enter(ask, std::time::Duration::ZERO);
+    books.enter(comment, std::time::Duration::ZERO);
+    told::check(&mut journal, &books, &Rows(remembered), &mut findings);
+    findings.checks().into_keys().collect()
+}
+
+#[test]
+fn what_was_told_is_compared_with_what_is() {
+    let once = [requested(), commented("c", 5)];
+    let twice = [requested(), commented("c", 5), commented("c", 6)];
+    let never = [requested()];
+    assert_eq!(compared(acknowledged(2), &once, Some(2)), [""; 0]);
+    assert_eq!(compared(Fate::Unknown, &once, Some(2)), [""; 0]);
+    assert_eq!(compared(Fate::Unknown, &never, None), [""; 0]);
+    assert_eq!(compared(Fate::Refused(409), &never, None), [""; 0]);
+
+    assert_eq!(compared(acknowledged(3), &once, Some(3)), ["acknowledged"], "another version");
+    assert_eq!(compared(acknowledged(2), &never, Some(2)), ["acknowledged"], "lost");
+    assert_eq!(compared(acknowledged(3), &twice, Some(3)), ["acknowledged"], "twice");
+    assert_eq!(compared(acknowledged(2), &once, None), ["idempotency"], "forgotten");
+    assert_eq!(compared(Fate::Unknown, &once, None), ["idempotency"], "happened and forgotten");
+    assert_eq!(compared(Fate::Unknown, &never, Some(2)), ["idempotency"], "remembered and lost");
+    assert_eq!(compared(Fate::Unknown, &twice, Some(3)), ["nothing else"], "twice");
+    assert_eq!(compared(Fate::Refused(409), &once, None), ["nothing else"], "refused and done");
+}
+
+#[test]
+fn an_event_that_nobody_sent_is_seen() {
+    let foreign = [requested(), commented("c", 5), commented("who?", 6)];
+    assert_eq!(compared(acknowledged(2), &foreign, Some(2)), ["nothing else"]);
+}
