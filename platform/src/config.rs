@@ -187,12 +187,6 @@ pub struct DatabaseArgs {
         value_parser = at_most(1_000), value_name = "N"
     )]
     pub writer_connections: u32,
-    /// Connections of the projector
-    #[arg(
-        long, env = "DOCKET_PROJECTOR_CONNECTIONS", default_value_t = 8,
-        value_parser = at_most(1_000), value_name = "N"
-    )]
-    pub projector_connections: u32,
     /// Connections of the query API
     #[arg(
         long, env = "DOCKET_READER_CONNECTIONS", default_value_t = 16,
@@ -221,9 +215,9 @@ impl DatabaseArgs {
     /// The size of a role's pool.
     pub fn connections(&self, role: DbRole) -> u32 {
         match role {
-            DbRole::Owner => 2,
+            // The projector's work is one transaction at a time; the others are for leases and figures.
+            DbRole::Owner | DbRole::Projector => 2,
             DbRole::Writer => self.writer_connections,
-            DbRole::Projector => self.projector_connections,
             DbRole::Reader => self.reader_connections,
         }
     }
@@ -236,7 +230,6 @@ impl Describe for DatabaseArgs {
             Setting::optional("DATABASE_URL_READ", self.url_read()),
             Setting::new("DOCKET_WRITER_LANES", self.writer_lanes),
             Setting::new("DOCKET_WRITER_CONNECTIONS", self.writer_connections),
-            Setting::new("DOCKET_PROJECTOR_CONNECTIONS", self.projector_connections),
             Setting::new("DOCKET_READER_CONNECTIONS", self.reader_connections),
             Setting::new("DOCKET_ACQUIRE_TIMEOUT", show(self.acquire_timeout)),
         ]
