@@ -30,6 +30,8 @@ pub struct Leases {
 }
 
 /// Renews, gives back, takes; answers what is held afterwards. Times are the database's.
+///
+/// Shards are counted across the categories, not one category after the other: or one member would work the busy category alone.
 const TICK: &str = "with me as (
          insert into write.member (team, id, expires_at) values ($1, $2, clock_timestamp() + make_interval(secs => $3))
          on conflict (team, id) do update set expires_at = excluded.expires_at returning id
@@ -44,7 +46,7 @@ const TICK: &str = "with me as (
      ), share as (
          select ceil((select count(*) from wanted)::numeric / (select members from team))::bigint as size
      ), mine as (
-         select category, shard, row_number() over (order by category, shard) as place
+         select category, shard, row_number() over (order by shard, category) as place
          from write.lease join wanted using (category, shard) where team = $1 and holder = $2
      ), declined as (
          delete from write.lease l where l.team = $1 and l.holder = $2
@@ -63,7 +65,7 @@ const TICK: &str = "with me as (
          select $1, w.category, w.shard, $2, clock_timestamp() + make_interval(secs => $3)
          from wanted w left join write.lease l on l.team = $1 and l.category = w.category and l.shard = w.shard
          where l.holder is null or (l.holder <> $2 and l.expires_at < clock_timestamp())
-         order by w.category, w.shard
+         order by w.shard, w.category
          limit greatest((select size from share) - (select count(*) from mine), 0)
          on conflict (team, category, shard) do update
              set holder = excluded.holder, expires_at = excluded.expires_at

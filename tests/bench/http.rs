@@ -79,6 +79,22 @@ async fn closed_loop(address: &str, people: &People, connections: usize, seconds
     Ok((all.len() as f64 / started.elapsed().as_secs_f64(), Latencies::new(all)))
 }
 
+/// Ticks from a thread of their own: the runtime's timer is a millisecond coarse, which is more than what is measured.
+fn ticks(count: u32, every: Duration) -> tokio::sync::mpsc::UnboundedReceiver<(u32, Instant)> {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let begun = Instant::now();
+        for n in 0..count {
+            let due = begun + every * n;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if sender.send((n, due)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
 /// A hundred commands a second, each at its own time whatever the others do; latencies from the time it was due.
 async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &Asked) -> Result<Latencies> {
     let count = (seconds * 100.0) as u32;
@@ -88,18 +104,16 @@ async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &As
         .map(tokio::sync::Mutex::new)
         .collect();
     let clients = Arc::new(clients);
-    let begun = tokio::time::Instant::now();
+    let mut ticks = ticks(count, Duration::from_millis(10));
     let mut running = Vec::new();
-    for n in 0..count {
-        let due = begun + Duration::from_millis(10) * n;
-        tokio::time::sleep_until(due).await;
+    while let Some((n, due)) = ticks.recv().await {
         let (clients, people, asked) = (clients.clone(), people.clone(), asked.clone());
         running.push(tokio::spawn(async move {
             let mut client = clients[n as usize % clients.len()].lock().await;
             let (status, body) = client.send(&ask(&people)).await?;
             ensure!(status == 201, "asking answered {status}");
             // Nobody panics while holding it.
-            asked.lock().expect("not poisoned").insert(id(&body)?, due.into_std());
+            asked.lock().expect("not poisoned").insert(id(&body)?, due);
             Ok(due.elapsed())
         }));
     }

@@ -83,10 +83,10 @@ async fn prove(args: &Args, bug: &'static str, seed: u64) -> Result<Option<(u32,
     let mut caught = None;
     for (number, fault) in (1..=ATTEMPTS).zip(apt(bug).into_iter().cycle()) {
         let round = campaign.round(number, fault).await?;
-        let seen = !round.findings.is_empty();
+        let seen = round.findings.is_violation();
         println!("{number:4}  {:<46} {}", fault.to_string(), if seen { "caught" } else { "not seen" });
+        print!("{}", round.findings);
         if seen {
-            print!("{}", round.findings);
             caught = Some((number, round.findings));
             break;
         }

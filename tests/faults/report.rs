@@ -34,6 +34,11 @@ impl Findings {
         self.0.is_empty()
     }
 
+    /// Whether a promise was broken: a fault that did not come about breaks none.
+    pub fn is_violation(&self) -> bool {
+        self.0.iter().any(|violation| violation.check != "fault")
+    }
+
     /// The checks that found something, each with how much.
     pub fn checks(&self) -> BTreeMap<&'static str, usize> {
         let mut checks = BTreeMap::new();
