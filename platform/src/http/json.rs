@@ -40,13 +40,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 /// A problem that names what is wrong.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Json<T>, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        Problem::bad_request("invalid_utf8", format!("The body is not UTF-8 at byte {}.", error.valid_up_to()))
+        let at = error.valid_up_to();
+        Problem::bad_request("invalid_utf8", format!("The body is not UTF-8 at byte {at}."))
+            .with_error(FieldError::coded(strict::field_at(bytes, at), "invalid_utf8", "Not UTF-8."))
     })?;
-    if strict::is_too_deep(bytes) {
-        return Err(Problem::bad_request(
+    if let Some(at) = strict::too_deep_at(bytes) {
+        let detail = format!("Arrays and objects may be nested {DEPTH_LIMIT} deep at most.");
+        return Err(Problem::bad_request("json_too_deep", detail).with_error(FieldError::coded(
+            strict::field_at(bytes, at),
             "json_too_deep",
-            format!("Arrays and objects may be nested {DEPTH_LIMIT} deep at most."),
-        ));
+            "Nested too deep.",
+        )));
     }
     strict::check(text).map_err(|refused| match refused {
         Refused::Syntax(error) => Problem::bad_request("invalid_json", format!("The body is not valid JSON: {error}.")),

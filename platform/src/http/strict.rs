@@ -11,32 +11,63 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 /// How deep arrays and objects may be nested.
 pub const DEPTH_LIMIT: usize = 64;
 
-/// Whether arrays and objects are nested deeper than [`DEPTH_LIMIT`]. Looks at bytes, in constant memory.
-pub fn is_too_deep(text: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in text {
-        if in_string {
+/// Where arrays and objects are nested deeper than [`DEPTH_LIMIT`], if they are: the first byte too deep. In constant memory.
+pub fn too_deep_at(text: &[u8]) -> Option<usize> {
+    let mut outline = Outline::default();
+    text.iter().enumerate().find_map(|(at, byte)| {
+        outline.take(at, *byte);
+        (outline.depth > DEPTH_LIMIT).then_some(at)
+    })
+}
+
+/// The field of the outermost object that the byte at `stop` lies in, for text that cannot be parsed; `$` outside any.
+pub fn field_at(text: &[u8], stop: usize) -> String {
+    let mut outline = Outline::default();
+    for (at, byte) in text.iter().enumerate().take(stop) {
+        outline.take(at, *byte);
+    }
+    match outline.field {
+        Some((from, to)) => String::from_utf8_lossy(&text[from..to]).into_owned(),
+        None => "$".to_owned(),
+    }
+}
+
+/// Follows strings and nesting byte by byte, and where the current field of the outermost object is named.
+#[derive(Default)]
+struct Outline {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    string: (usize, usize),
+    field: Option<(usize, usize)>,
+}
+
+impl Outline {
+    fn take(&mut self, at: usize, byte: u8) {
+        if self.in_string {
             match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => {
+                    self.in_string = false;
+                    self.string.1 = at;
+                }
                 _ => {}
             }
-            continue;
+            return;
         }
         match byte {
-            b'"' => in_string = true,
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > DEPTH_LIMIT {
-                    return true;
-                }
+            b'"' => {
+                self.in_string = true;
+                self.string = (at + 1, at + 1);
             }
-            b']' | b'}' => depth = depth.saturating_sub(1),
+            b':' if self.depth == 1 => self.field = Some(self.string),
+            b',' if self.depth == 1 => self.field = None,
+            b'[' | b'{' => self.depth += 1,
+            b']' | b'}' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
     }
-    false
 }
 
 /// What is wrong with JSON that can be parsed.
@@ -57,7 +88,7 @@ pub enum Refused {
     Flawed(Flaw, String),
 }
 
-/// Checks a whole text of bounded depth (see [`is_too_deep`]).
+/// Checks a whole text of bounded depth (see [`too_deep_at`]).
 pub fn check(text: &str) -> Result<(), Refused> {
     let mut walk = Walk { path: Vec::new(), flaw: None };
     let mut parser = serde_json::Deserializer::from_str(text);
@@ -220,6 +251,18 @@ pub fn plain(message: &str) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_byte_lies_in_a_field_of_the_outermost_object() {
+        let text = br#"{"title":"a,b:c","context":{"x":["y"]},"body":1}"#;
+        let field = |needle: &str| {
+            let at = text.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap();
+            field_at(text, at)
+        };
+        assert_eq!((field("a,b").as_str(), field("y").as_str(), field("1").as_str()), ("title", "context", "body"));
+        assert_eq!(field_at(text, 0), "$");
+        assert_eq!(field_at(b"[[1]]", 3), "$");
+    }
+
     fn flaw(text: &str) -> Option<(Flaw, String)> {
         match check(text) {
             Err(Refused::Flawed(flaw, path)) => Some((flaw, path)),
@@ -230,12 +273,12 @@ mod tests {
     #[test]
     fn depth_counts_brackets_outside_strings() {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(!is_too_deep(nested(DEPTH_LIMIT).as_bytes()));
-        assert!(is_too_deep(nested(DEPTH_LIMIT + 1).as_bytes()));
-        assert!(!is_too_deep(format!(r#""{}""#, "[".repeat(1_000)).as_bytes()));
-        assert!(!is_too_deep(format!(r#""\"{}""#, "[".repeat(1_000)).as_bytes()));
-        assert!(is_too_deep(format!(r#"["\\",{}"#, "{".repeat(64)).as_bytes()));
-        assert!(is_too_deep("[".repeat(1_000_000).as_bytes()));
+        assert_eq!(too_deep_at(nested(DEPTH_LIMIT).as_bytes()), None);
+        assert!(too_deep_at(nested(DEPTH_LIMIT + 1).as_bytes()).is_some());
+        assert_eq!(too_deep_at(format!(r#""{}""#, "[".repeat(1_000)).as_bytes()), None);
+        assert_eq!(too_deep_at(format!(r#""\"{}""#, "[".repeat(1_000)).as_bytes()), None);
+        assert!(too_deep_at(format!(r#"["\\",{}"#, "{".repeat(64)).as_bytes()).is_some());
+        assert!(too_deep_at("[".repeat(1_000_000).as_bytes()).is_some());
     }
 
     #[test]
