@@ -24,9 +24,14 @@
 //! | another request under a used key is refused | `idempotency::another_payload_under_a_used_key_is_refused` |
 //! | a held shard delays only itself | `append::a_held_shard_delays_only_itself` |
 //! | the answer to a repetition is the first answer, whatever came after | `idempotency::a_repetition_shows_the_version_of_the_first_answer` |
+//! | a value is claimed by one stream alone | `append::a_claimed_value_belongs_to_one_stream` |
+//! | deadlines commit with the events | `append::deadlines_are_kept_with_the_events_and_go_with_the_outcome` |
+//! | clear names reach neither journal nor snapshot | `snapshot::a_snapshot_holds_no_name_in_clear` |
+//! | another tenant's stream does not exist | command-api `a_foreign_consultation_reads_like_one_that_is_not_there` |
+//! | shards are shared evenly and pass on | `lease::shards_are_shared_evenly_and_pass_on_when_their_holder_is_gone` |
 //! | a snapshot changes nothing but the cost | `snapshot::a_long_stream_folds_the_same_with_and_without_snapshots` |
 //!
-//! The tests are in the crate `tests`, against a real PostgreSQL.
+//! Unless another crate is named, the tests are in `tests/stories`, against a real PostgreSQL.
 
 // Codes, shards, versions and sequences are small by construction; the wire's integers are signed and ours are not.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
