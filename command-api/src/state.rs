@@ -1,6 +1,6 @@
 //! What the handlers share. Owns nothing but the assembly.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use docket_events::consultation::Person;
 use docket_log::{ExecuteError, Store};
@@ -16,9 +16,13 @@ use crate::{
     people::People,
 };
 
-/// What the handlers share. Clones are the same.
+/// What the handlers share. Clones are the same, and cheap: axum makes several for each request.
 #[derive(Debug, Clone)]
-pub struct State {
+pub struct State(Arc<Parts>);
+
+/// The parts, put together once.
+#[derive(Debug)]
+pub struct Parts {
     pub(crate) store: Store,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) config: Config,
@@ -28,11 +32,19 @@ pub struct State {
     breaker: Breaker,
 }
 
+impl Deref for State {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl State {
     /// Puts the parts together. `authenticator` verifies and signs access tokens.
     #[must_use]
     pub fn new(store: Store, authenticator: Arc<Authenticator>, config: Config) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             accounts: Accounts::new(store.pool().clone()),
             hasher: Hasher::new(config.login_queue as usize),
             people: People::new(store.clone()),
@@ -40,18 +52,18 @@ impl State {
             store,
             authenticator,
             config,
-        }
+        }))
     }
 
     /// The journal that the commands are written to.
     #[must_use]
-    pub const fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         &self.store
     }
 
     /// Hashes and verifies passwords; how often is counted there.
     #[must_use]
-    pub const fn hasher(&self) -> &Hasher {
+    pub fn hasher(&self) -> &Hasher {
         &self.hasher
     }
 
