@@ -349,6 +349,3 @@ async fn detour(mut link: Link, mut queue: mpsc::UnboundedReceiver<Job>, bell: B
         }
     }
 }
-
-/// How long a caller may have to wait at worst for a verdict on a held shard.
-pub const WORST_WAIT: Duration = Duration::from_millis(200 + 2 * 1500);

@@ -24,9 +24,7 @@ pub struct Leases {
     member: Uuid,
     ttl: Duration,
     all: Vec<ShardId>,
-    held: BTreeSet<ShardId>,
     declined: BTreeMap<ShardId, Instant>,
-    until: Instant,
 }
 
 /// Renews, gives back, takes; answers what is held afterwards. Times are the database's.
@@ -78,17 +76,15 @@ impl Leases {
     /// Joins `team`, which works the shards `all`; nothing is held before the first [`Leases::tick`].
     #[must_use]
     pub fn join(pool: PgPool, team: &'static str, member: Uuid, ttl: Duration, all: Vec<ShardId>) -> Self {
-        Self { pool, team, member, ttl, all, held: BTreeSet::new(), declined: BTreeMap::new(), until: Instant::now() }
+        Self { pool, team, member, ttl, all, declined: BTreeMap::new() }
     }
 
     /// Renews what is held and takes a fair share; to be called a few times per `ttl`.
     ///
     /// # Errors
     /// When the database does not answer; what was held runs out by itself.
-    pub async fn tick(&mut self) -> Result<&BTreeSet<ShardId>, sqlx::Error> {
-        // Taken before the question, so that we think it over earlier than the database does.
+    pub async fn tick(&mut self) -> Result<BTreeSet<ShardId>, sqlx::Error> {
         let now = Instant::now();
-        let until = now + self.ttl;
         self.declined.retain(|_, until| now < *until);
         let wanted: Vec<ShardId> =
             self.all.iter().filter(|shard| !self.declined.contains_key(shard)).copied().collect();
@@ -107,20 +103,12 @@ impl Leases {
                 held.insert(ShardId { category, shard: shard as u16 });
             }
         }
-        self.held = held;
-        self.until = until;
-        Ok(&self.held)
+        Ok(held)
     }
 
     /// Gives `shard` back at the next [`Leases::tick`] and leaves it to others for `rest`: they may be able to work it.
     pub fn decline(&mut self, shard: ShardId, rest: Duration) {
         self.declined.insert(shard, Instant::now() + rest);
-    }
-
-    /// What is held now; nothing once the lease ran out without a renewal.
-    #[must_use]
-    pub fn held(&self) -> BTreeSet<ShardId> {
-        if Instant::now() < self.until { self.held.clone() } else { BTreeSet::new() }
     }
 
     /// When to call [`Leases::tick`] again.
@@ -133,8 +121,7 @@ impl Leases {
     ///
     /// # Errors
     /// When the database does not answer; the leases then run out by themselves.
-    pub async fn leave(mut self) -> Result<(), sqlx::Error> {
-        self.held.clear();
+    pub async fn leave(self) -> Result<(), sqlx::Error> {
         sqlx::query("delete from write.lease where team = $1 and holder = $2")
             .bind(self.team)
             .bind(self.member)

@@ -23,8 +23,8 @@ async fn shards_are_shared_evenly_and_pass_on_when_their_holder_is_gone() -> Res
             .all(|category| held.iter().filter(|shard| shard.category == category).count() == usize::from(SHARDS) / 2)
     };
     eventually("an even share", async || {
-        let one = first.tick().await?.clone();
-        let two = second.tick().await?.clone();
+        let one = first.tick().await?;
+        let two = second.tick().await?;
         assert!(one.is_disjoint(&two), "nobody works a shard twice: {one:?} {two:?}");
         Ok((is_half(&one) && is_half(&two)).then_some(()))
     })

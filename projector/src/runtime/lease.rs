@@ -50,7 +50,6 @@ pub async fn keep(
         let until = Instant::now() + ttl;
         let pause = match leases.tick().await {
             Ok(shards) => {
-                let shards = shards.clone();
                 held.send_if_modified(|held| {
                     let news = held.shards != shards;
                     *held = Held { shards, until };
