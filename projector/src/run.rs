@@ -7,7 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use docket_events::Category;
 use docket_log::{
-    Bell, Installation, Mode, Topic, Vault, installation::InstallationError, journal::JournalReader, lease::Leases,
+    Bell, Installation, Mode, Topic, Vault,
+    installation::InstallationError,
+    journal::JournalReader,
+    lease::{self, Held, Leases},
 };
 use docket_platform::{
     Shutdown,
@@ -22,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     projection::Schema,
     projections::registry,
-    runtime::{self, Engine, EngineOptions, Held},
+    runtime::{self, Engine, EngineOptions},
     status, trim,
 };
 
@@ -107,7 +110,7 @@ pub async fn run(
     let (publish, held) = watch::channel(Held::nothing());
     let (declines, declined) = mpsc::unbounded_channel();
     let leave = CancellationToken::new();
-    let keeper = shutdown.spawn(runtime::keep(leases, ttl, publish, declined, leave.clone()));
+    let keeper = shutdown.spawn(lease::keep(leases, ttl, publish, declined, leave.clone()));
     shutdown.spawn(status::export(pool.clone(), STATUS_PERIOD, shutdown.clone()));
     shutdown.spawn(trim::keep(pool.clone(), Duration::from_secs(config.change_retention * 3600), shutdown.clone()));
 

@@ -2,7 +2,7 @@
 //!
 //! | step | module |
 //! |---|---|
-//! | which shards this process works | `lease`, `worker` |
+//! | which shards this process works | `worker` |
 //! | where each projection stands there | `shard` |
 //! | what may be applied, in which order | `admit` |
 //! | bytes to events, personal fields opened | `decode` |
@@ -16,12 +16,10 @@ pub(crate) mod commit;
 pub(crate) mod decode;
 mod engine;
 mod isolate;
-mod lease;
 pub(crate) mod plan;
 pub(crate) mod shard;
 mod worker;
 
 pub use engine::{Engine, EngineError, EngineOptions, Turn};
-pub use lease::{Held, keep};
 pub use shard::Stop;
 pub use worker::work;

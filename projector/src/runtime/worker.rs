@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use docket_log::reader::Reader;
+use docket_log::{lease::Held, reader::Reader};
 use docket_platform::{Shutdown, ids};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Engine, EngineError, Turn, lease::Held};
+use super::{Engine, EngineError, Turn};
 
 /// The longest sleep without a look at the log: bells may be missed.
 const POLL: Duration = Duration::from_secs(1);

@@ -5,12 +5,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use docket_events::ShardId;
-use docket_log::lease::Leases;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+use super::Leases;
 
 /// What a worker holds, and until when it may think so.
 #[derive(Debug, Clone)]

@@ -4,6 +4,8 @@
 //! (a projector by the compare-and-set of its checkpoint). Members of a team share the shards evenly: each renews what it holds,
 //! gives back what is over its share, and takes what is free.
 
+mod keep;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -12,6 +14,8 @@ use std::{
 use docket_events::{Category, ShardId};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
+
+pub use keep::{Held, keep};
 
 /// How long a lease holds without being renewed, unless told otherwise.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(5);
