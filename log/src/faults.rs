@@ -20,22 +20,31 @@ pub enum Bug {
     ApplyTwice,
     /// A lane answers before its append has committed.
     AcknowledgeBeforeCommit,
+    /// The relay moves the mark when it has sent, before Kafka has acknowledged.
+    MarkBeforeAcknowledgement,
+    /// The relay takes the journal's tail for published when it starts.
+    ResumeAtTail,
+    /// The relay does not compare the topic's end with the journal.
+    SkipIdComparison,
 }
 
 impl Bug {
     /// Every seeded bug with the name that `DOCKET_FAULT_BUG` takes.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("drop-compare-and-set", Self::DropCompareAndSet),
         ("read-past-gap", Self::ReadPastGap),
         ("forget-idempotency", Self::ForgetIdempotency),
         ("lose-deadline", Self::LoseDeadline),
         ("apply-twice", Self::ApplyTwice),
         ("acknowledge-before-commit", Self::AcknowledgeBeforeCommit),
+        ("mark-before-acknowledgement", Self::MarkBeforeAcknowledgement),
+        ("resume-at-tail", Self::ResumeAtTail),
+        ("skip-id-comparison", Self::SkipIdComparison),
     ];
 }
 
 /// The steps at which a `faults` build can be told to die, or to stop.
-pub const STEPS: [&str; 9] = [
+pub const STEPS: [&str; 13] = [
     "append.before",
     "append.after_commit",
     "command.before_answer",
@@ -45,6 +54,10 @@ pub const STEPS: [&str; 9] = [
     "projector.before_write",
     "projector.before_commit",
     "projector.after_commit",
+    "relay.before_produce",
+    "relay.after_produce",
+    "relay.before_mark",
+    "relay.after_mark",
 ];
 
 #[cfg(feature = "faults")]

@@ -1,7 +1,11 @@
 //! The installation: what is fixed when the database is first set up, for all processes and for ever.
 
+use std::time::Duration;
+
 use docket_events::{Category, ShardId, StreamId};
 use sqlx::{PgConnection, PgPool, Row};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Shards per category of a new installation, unless told otherwise.
@@ -122,6 +126,29 @@ impl Installation {
     pub fn shards_of(&self, category: Category) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.shards).map(move |shard| ShardId { category, shard })
     }
+}
+
+/// How often the mode is looked at.
+const MODE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Follows the log's mode, beginning with `first`, until `stop`: `docket log switch` may change it at any time.
+pub fn follow_mode(pool: PgPool, first: Mode, stop: CancellationToken) -> watch::Receiver<Mode> {
+    let (sender, receiver) = watch::channel(first);
+    tokio::spawn(async move {
+        while !sender.is_closed() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(MODE_PERIOD) => {}
+            }
+            match Installation::read(&pool).await {
+                Ok(installation) => {
+                    sender.send_if_modified(|mode| std::mem::replace(mode, installation.mode) != installation.mode);
+                }
+                Err(error) => tracing::debug!(%error, "the log's mode cannot be read"),
+            }
+        }
+    });
+    receiver
 }
 
 const SELECT: &str = "select id, shards, log_mode from write.installation";

@@ -13,6 +13,9 @@ pub enum ReadError {
     /// The journal holds a category that only a newer release knows.
     #[error("the log holds the category {0}, which is not known to this release")]
     UnknownCategory(i16),
+    /// Kafka cannot be read.
+    #[error(transparent)]
+    Kafka(#[from] crate::kafka::KafkaError),
 }
 
 /// Reads the log by shard and sequence.

@@ -1,0 +1,250 @@
+//! Questions to the topics: where partitions end and with which event, and what stands between two offsets.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use docket_events::{Category, Recorded, ShardId};
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError as ClientError,
+};
+use uuid::Uuid;
+
+use super::{
+    client::{ANSWER, Hearing, Kafka},
+    error::{KafkaError, is_unknown_topic},
+    message::{self, Foreign, MacKey},
+    topics::blocking,
+};
+
+/// How far back a partition's end is searched for the last event of ours, step by step.
+const WINDOWS: [i64; 4] = [1, 64, 4096, i64::MAX];
+/// How long a page may take to come when the broker has it.
+const PAGE: Duration = Duration::from_secs(10);
+
+/// The last event of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Last {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its id.
+    pub id: Uuid,
+}
+
+/// Where a partition begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edge {
+    /// The first offset that is kept.
+    pub low: i64,
+    /// The offset that the next message will have.
+    pub end: i64,
+    /// The last event; none in a partition without events of ours.
+    pub last: Option<Last>,
+}
+
+/// A message that is not an event of this installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stranger {
+    /// Where it stands.
+    pub shard: ShardId,
+    /// Its offset.
+    pub offset: i64,
+    /// Why it is none of ours.
+    pub reason: Foreign,
+}
+
+/// A page of a partition.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The events, as they stand there: repetitions and all.
+    pub events: Vec<Recorded>,
+    /// The messages that are none.
+    pub strangers: Vec<Stranger>,
+    /// Where the next page begins.
+    pub next: i64,
+}
+
+/// Asks the topics. One question at a time; clones share the connection.
+#[derive(Clone)]
+pub struct Probe {
+    kafka: Kafka,
+    key: MacKey,
+    asking: Arc<Mutex<Asking>>,
+}
+
+struct Asking {
+    consumer: BaseConsumer<Hearing>,
+    hearing: Hearing,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Probe").field("kafka", &self.kafka).finish_non_exhaustive()
+    }
+}
+
+impl Probe {
+    /// A probe; connects at the first question.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn new(kafka: &Kafka, key: MacKey) -> Result<Self, KafkaError> {
+        let (consumer, hearing) = kafka.client(&[
+            ("group.id", "docket.probe"),
+            ("enable.auto.commit", "false"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "error"),
+            ("fetch.wait.max.ms", "50"),
+            ("check.crcs", "true"),
+        ])?;
+        Ok(Self { kafka: kafka.clone(), key, asking: Arc::new(Mutex::new(Asking { consumer, hearing })) })
+    }
+
+    /// Where each of `shards` begins and ends, with its last event.
+    ///
+    /// # Errors
+    /// See [`KafkaError`].
+    pub async fn edges(&self, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>, KafkaError> {
+        let (probe, shards) = (self.clone(), shards.to_vec());
+        blocking(move || {
+            let asking = probe.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut edges = probe.watermarks(&asking, &shards)?;
+            for category in Category::ALL {
+                probe.find_last(&asking, category, &mut edges)?;
+            }
+            Ok(edges)
+        })
+        .await
+    }
+
+    /// The messages of a partition from `offset` on, `limit` at most, ending before `end`.
+    ///
+    /// # Errors
+    /// See [`KafkaError`].
+    pub async fn page(&self, shard: ShardId, offset: i64, end: i64, limit: usize) -> Result<Page, KafkaError> {
+        let probe = self.clone();
+        blocking(move || {
+            let asking = probe.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut page = Page { next: offset, ..Page::default() };
+            let end = end.min(offset.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX)));
+            if offset < end {
+                probe.walk(&asking, shard.category, &[(shard, offset, end)], &mut |shard, at, event| {
+                    page.next = at + 1;
+                    match event {
+                        Ok(event) => page.events.push(event),
+                        Err(reason) => page.strangers.push(Stranger { shard, offset: at, reason }),
+                    }
+                })?;
+                page.next = end;
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    fn watermarks(&self, asking: &Asking, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>, KafkaError> {
+        let mut edges = BTreeMap::new();
+        for shard in shards {
+            let topic = self.kafka.topic(shard.category);
+            let (low, end) = asking
+                .consumer
+                .fetch_watermarks(topic, i32::from(shard.shard), ANSWER)
+                .map_err(|error| self.explain(error, asking, topic))?;
+            edges.insert(*shard, Edge { low, end, last: None });
+        }
+        Ok(edges)
+    }
+
+    fn explain(&self, error: ClientError, asking: &Asking, topic: &str) -> KafkaError {
+        if is_unknown_topic(&error) {
+            return KafkaError::Missing(topic.to_owned());
+        }
+        self.kafka.explain(error, &asking.hearing)
+    }
+
+    /// Fills in the last events of one category: the last message nearly always, farther back where strangers stand at the end.
+    fn find_last(
+        &self,
+        asking: &Asking,
+        category: Category,
+        edges: &mut BTreeMap<ShardId, Edge>,
+    ) -> Result<(), KafkaError> {
+        for window in WINDOWS {
+            let open: Vec<(ShardId, i64, i64)> = edges
+                .iter()
+                .filter(|(shard, edge)| shard.category == category && edge.last.is_none() && edge.low < edge.end)
+                // What the smaller window showed need not be looked at again, but it is little.
+                .map(|(shard, edge)| (*shard, edge.low.max(edge.end.saturating_sub(window)), edge.end))
+                .collect();
+            if open.is_empty() {
+                break;
+            }
+            self.walk(asking, category, &open, &mut |shard, _, event| {
+                if let (Ok(event), Some(edge)) = (event, edges.get_mut(&shard)) {
+                    edge.last = Some(Last { sequence: event.sequence, id: event.id });
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads ranges of one category's partitions, each from an offset to before another.
+    fn walk(
+        &self,
+        asking: &Asking,
+        category: Category,
+        ranges: &[(ShardId, i64, i64)],
+        each: &mut dyn FnMut(ShardId, i64, Result<Recorded, Foreign>),
+    ) -> Result<(), KafkaError> {
+        let topic = self.kafka.topic(category);
+        let mut list = TopicPartitionList::new();
+        for (shard, from, _) in ranges {
+            list.add_partition_offset(topic, i32::from(shard.shard), Offset::Offset(*from))?;
+        }
+        asking.consumer.assign(&list)?;
+        let walked = self.poll(asking, topic, ranges, each);
+        asking.consumer.unassign()?;
+        walked
+    }
+
+    fn poll(
+        &self,
+        asking: &Asking,
+        topic: &str,
+        ranges: &[(ShardId, i64, i64)],
+        each: &mut dyn FnMut(ShardId, i64, Result<Recorded, Foreign>),
+    ) -> Result<(), KafkaError> {
+        let mut open: VecDeque<(ShardId, i64)> = ranges.iter().map(|(shard, _, end)| (*shard, *end)).collect();
+        let mut patience = Instant::now() + PAGE;
+        while !open.is_empty() {
+            match asking.consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    patience = Instant::now() + PAGE;
+                    let Some(shard) = self.kafka.shard(message.topic(), message.partition()) else { continue };
+                    // Messages of an earlier question may still come.
+                    let Some((_, end)) = open.iter().find(|(of, _)| *of == shard).copied() else { continue };
+                    if message.offset() < end {
+                        each(shard, message.offset(), message::event(&message, shard, &self.key));
+                    }
+                    if message.offset() + 1 >= end {
+                        open.retain(|(of, _)| *of != shard);
+                    }
+                }
+                Some(Err(ClientError::PartitionEOF(partition))) => {
+                    open.retain(|(shard, _)| i32::from(shard.shard) != partition);
+                }
+                Some(Err(error)) => return Err(self.explain(error, asking, topic)),
+                None if Instant::now() >= patience => {
+                    let error = ClientError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OperationTimedOut);
+                    return Err(self.explain(error, asking, topic));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
