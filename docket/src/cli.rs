@@ -7,7 +7,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use docket_platform::config::{LogArgs, LogFormat};
 
 use crate::commands::{
-    command_api, completions, config, import, migrate, projector, query_api, replay, retry, status, up,
+    command_api, completions, config, health, import, migrate, projector, query_api, relay, replay, retry, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -45,6 +45,8 @@ pub enum Action {
     Projector(projector::Args),
     /// Run the query API alone
     QueryApi(query_api::Args),
+    /// Publish the journal to Kafka
+    Relay(relay::Args),
     /// Bring the database up to date
     Migrate(migrate::Args),
     /// Bring in data from elsewhere
@@ -55,6 +57,8 @@ pub enum Action {
     Retry(retry::Args),
     /// Show how far each projection is behind the log
     Status(status::Args),
+    /// Ask a running docket whether it is ready
+    Health(health::Args),
     /// Show what is in force, secrets masked
     Config(config::Args),
     /// Print a completion script for a shell
@@ -67,7 +71,7 @@ pub fn parse() -> Cli {
     let given = Given::of(&matches);
     let mut cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
     match &mut cli.action {
-        Action::Up(_) | Action::CommandApi(_) | Action::Projector(_) | Action::QueryApi(_) => {}
+        Action::Up(_) | Action::CommandApi(_) | Action::Projector(_) | Action::QueryApi(_) | Action::Relay(_) => {}
         Action::Config(args) => args.sources = given.sources,
         _ => given.quieten(&mut cli.log),
     }

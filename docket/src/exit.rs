@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
-use docket_log::{AppendError, ExecuteError, installation::InstallationError, reader::ReadError};
+use docket_log::{AppendError, ExecuteError, KafkaError, installation::InstallationError, reader::ReadError};
 use docket_platform::db::{self, DatabaseError};
 use docket_platform::embedded::EmbeddedError;
 
@@ -14,7 +14,7 @@ use docket_platform::embedded::EmbeddedError;
 pub const FAILED: u8 = 1;
 /// Asked in a way that makes no sense.
 pub const USAGE: u8 = 2;
-/// The database, or the cluster, does not answer.
+/// The database, the cluster or Kafka does not answer.
 pub const UNREACHABLE: u8 = 3;
 /// Understood, and not allowed.
 pub const REFUSED: u8 = 4;
@@ -30,6 +30,11 @@ impl Ending {
     /// The command was asked in a way that makes no sense.
     pub fn usage(sentence: impl Into<String>) -> Self {
         Self { code: USAGE, sentence: sentence.into() }
+    }
+
+    /// What the command needs does not answer.
+    pub fn unreachable(sentence: impl Into<String>) -> Self {
+        Self { code: UNREACHABLE, sentence: sentence.into() }
     }
 
     /// The command was understood and is not allowed.
@@ -57,6 +62,12 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(DatabaseError::Url { .. }) = cause.downcast_ref() {
         return Some(USAGE);
+    }
+    match cause.downcast_ref() {
+        Some(KafkaError::Settings(_)) => return Some(USAGE),
+        Some(KafkaError::Unreachable { .. }) => return Some(UNREACHABLE),
+        Some(KafkaError::Refused { .. }) => return Some(REFUSED),
+        _ => {}
     }
     let unreachable = matches!(cause.downcast_ref(), Some(EmbeddedError::NotRunning { .. }))
         || matches!(cause.downcast_ref(), Some(ExecuteError::Unreachable))

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use docket_log::{Bell, Installation, Store, Topic};
+use docket_log::installation::follow_mode;
+use docket_log::{Bell, Installation, Kafka, Mode, Store, Topic, relay};
 use docket_platform::auth::Authenticator;
 use docket_platform::config::HttpArgs;
 use docket_platform::db::{self, Database, DbRole};
@@ -19,6 +20,7 @@ use docket_platform::health::Health;
 use docket_platform::http::{HttpSettings, harden};
 use docket_platform::{Shutdown, serve};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::place::Place;
@@ -38,6 +40,8 @@ pub struct Node<'a> {
     place: &'a Place,
     database: Database,
     installation: Installation,
+    kafka: Option<Kafka>,
+    mode: watch::Receiver<Mode>,
     shutdown: Shutdown,
     health: Health,
     journal: Bell,
@@ -53,7 +57,7 @@ impl<'a> Node<'a> {
     pub fn new(
         place: &'a Place,
         (database, role): (Database, DbRole),
-        installation: Installation,
+        (installation, kafka): (Installation, Option<Kafka>),
         (listener, address): (TcpListener, SocketAddr),
         shutdown: Shutdown,
     ) -> Self {
@@ -65,11 +69,18 @@ impl<'a> Node<'a> {
             shutdown.spawn(bell.clone().announce(bells.clone(), shutdown.token()));
             shutdown.spawn(bell.clone().follow(bells.clone(), shutdown.token()));
         }
+        // Only `docket log switch` changes it, and only who is told of brokers can follow.
+        let mode = match kafka {
+            Some(_) => follow_mode(bells, installation.mode, shutdown.token()),
+            None => watch::channel(installation.mode).1,
+        };
         let router = web::operations(&health);
         Self {
             place,
             database,
             installation,
+            kafka,
+            mode,
             shutdown,
             health,
             journal,
@@ -101,10 +112,24 @@ impl<'a> Node<'a> {
     /// Projects the log into the read models.
     pub fn projector(&mut self, config: docket_projector::Config) {
         let (database, installation) = (self.database.clone(), self.installation);
+        let (kafka, mode) = (self.kafka.clone(), self.mode.clone());
         let (journal, read, shutdown) = (self.journal.clone(), self.read.clone(), self.shutdown.clone());
         self.tasks.push(self.shutdown.spawn(async move {
-            let ended = docket_projector::run(config, &database, installation, &journal, &read, &shutdown).await;
+            let ended =
+                docket_projector::run(config, &database, installation, (kafka, mode), (&journal, &read), &shutdown)
+                    .await;
             ended.context("the projector ended")
+        }));
+    }
+
+    /// Publishes the journal, whenever the log is in Kafka. Without brokers it does nothing.
+    pub fn relay(&mut self, config: relay::Config) {
+        let Some(kafka) = self.kafka.clone() else { return };
+        let (database, installation, mode) = (self.database.clone(), self.installation, self.mode.clone());
+        let (journal, shutdown) = (self.journal.clone(), self.shutdown.clone());
+        self.tasks.push(self.shutdown.spawn(async move {
+            let ended = relay::run(config, kafka, &database, installation, &journal, mode, &shutdown).await;
+            ended.context("the relay ended")
         }));
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use docket_log::installation::{Installation, InstallationError};
-use docket_log::{Bell, Store, StoreOptions, migrate};
+use docket_log::kafka::topics::{self, Missing};
+use docket_log::{Bell, Kafka, KafkaArgs, KafkaError, Mode, Store, StoreOptions, migrate};
 use docket_platform::config::{DatabaseArgs, Describe, Setting};
 use docket_platform::db::{self, Database, DbRole};
 use docket_platform::embedded::{Cluster, ClusterConfig, DATABASE, OWNER};
@@ -117,17 +118,60 @@ async fn patiently<T, E>(attempt: impl AsyncFn() -> Result<T, E>, passing: impl 
 
 /// Brings the schema up to date, fixes the installation, and makes the first signing key. Repeating it changes nothing.
 ///
+/// Where nothing is set up yet and brokers are named, the log will be in Kafka: then Kafka must answer, and the topics are made.
+///
 /// # Errors
-/// When the database refuses or does not answer.
-pub async fn set_up(database: &Database, shards: u16) -> anyhow::Result<Installation> {
+/// When the database or Kafka refuses or does not answer.
+pub async fn set_up(database: &Database, shards: u16, kafka: Option<&Kafka>) -> anyhow::Result<Installation> {
     let mut owner: PgConnection = database.connect(DbRole::Owner).await.context("the database cannot be set up")?;
     migrate::migrate(&mut owner).await.context("the schema cannot be brought up to date")?;
-    let installation = Installation::set_up(&mut owner, ids::new_id(), shards).await?;
+    let is_new = !Installation::exists(&mut owner).await?;
+    let mode = if kafka.is_some() { Mode::Kafka } else { Mode::Journal };
+    if let Some(kafka) = kafka.filter(|_| is_new) {
+        topics::ensure(kafka, shards, Missing::Make).await.context("nothing was set up")?;
+    }
+    let installation = Installation::set_up(&mut owner, ids::new_id(), shards, mode).await?;
     owner.close().await?;
     let writer = database.pool(DbRole::Writer, 1, PATIENCE);
     auth::ensure_key(&writer).await.context("the signing key cannot be made")?;
     writer.close().await;
     Ok(installation)
+}
+
+/// The Kafka that is named, if any.
+///
+/// # Errors
+/// When the settings contradict each other.
+pub fn kafka(args: &KafkaArgs) -> anyhow::Result<Option<Kafka>> {
+    Ok(Kafka::new(args)?)
+}
+
+/// Looks whether Kafka is as this installation needs it, before a role starts. Brokers that do not answer stop nobody: commands are
+/// accepted without them, and whoever reads waits for them.
+///
+/// # Errors
+/// When the log is in Kafka and no broker is named, or the brokers refuse us, or a topic cannot hold the log.
+pub async fn check_kafka(installation: Installation, kafka: Option<&Kafka>) -> anyhow::Result<()> {
+    match (installation.mode, kafka) {
+        (Mode::Journal, None) => Ok(()),
+        (Mode::Journal, Some(_)) => {
+            tracing::info!("the log is in the journal; `docket log switch` moves it to Kafka while everything runs");
+            Ok(())
+        }
+        (Mode::Kafka, None) => {
+            Err(Ending::usage("the log of this installation is in Kafka, and KAFKA_BROKERS is not set").into())
+        }
+        (Mode::Kafka, Some(kafka)) => match topics::ensure(kafka, installation.shards, Missing::Refuse).await {
+            Ok(()) => Ok(()),
+            Err(error @ (KafkaError::Topic { .. } | KafkaError::Refused { .. } | KafkaError::Settings(_))) => {
+                Err(error.into())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "going on without Kafka until it answers");
+                Ok(())
+            }
+        },
+    }
 }
 
 /// The database of `docket up`, which keeps the cluster itself unless one is named.
@@ -168,18 +212,5 @@ impl Home {
         if let Some(cluster) = self.cluster {
             cluster.stop().await;
         }
-    }
-}
-
-/// Refuses the log's other mode, which this release does not have.
-///
-/// # Errors
-/// When brokers are named: silently keeping events elsewhere than asked would be worse.
-pub fn refuse_kafka(brokers: Option<&str>) -> Result<(), Ending> {
-    match brokers.map(str::trim).filter(|brokers| !brokers.is_empty()) {
-        None => Ok(()),
-        Some(_) => Err(Ending::usage(
-            "KAFKA_BROKERS is set, but this release keeps the log in PostgreSQL only (journal mode): unset it to go on",
-        )),
     }
 }

@@ -2,6 +2,8 @@
 
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/health.rs"]
+mod health;
 #[path = "cli/imports.rs"]
 mod imports;
 #[path = "cli/kills.rs"]

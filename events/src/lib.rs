@@ -10,8 +10,9 @@
 //! | what stands around an event's data | [`envelope`] |
 //! | names and addresses of people | [`personal`] |
 //! | bytes to events and back | [`codec`], [`upcast`] |
-//! | JSON Schemas of every event | [`schema`] |
+//! | JSON Schemas of every event; the topics described | [`schema`], [`asyncapi`] |
 
+pub mod asyncapi;
 pub mod category;
 pub mod codec;
 pub mod consultation;

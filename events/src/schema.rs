@@ -1,30 +1,36 @@
 //! JSON Schemas (2020-12) of every event type, as published in `schemas/events/`.
 
-use schemars::{JsonSchema, schema_for};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::{consultation as c, identity as i};
 
-fn schema<T: JsonSchema>(event_type: &str) -> (String, Value) {
-    let mut value = schema_for!(T).to_value();
-    value["$id"] = Value::String(crate::envelope::schema_path(event_type));
-    value["title"] = Value::String(event_type.to_owned());
-    (event_type.to_owned(), value)
-}
+/// An event type, and what makes the schema of its data.
+pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
+
+/// Every event type.
+pub(crate) const TYPES: [Entry; 10] = [
+    ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
+    ("docket.consultation.commented.v1", SchemaGenerator::root_schema_for::<c::Commented>),
+    ("docket.consultation.vote_cast.v1", SchemaGenerator::root_schema_for::<c::VoteCast>),
+    ("docket.consultation.responded.v1", SchemaGenerator::root_schema_for::<c::Responded>),
+    ("docket.consultation.withdrawn.v1", SchemaGenerator::root_schema_for::<c::Withdrawn>),
+    ("docket.consultation.timed_out.v1", SchemaGenerator::root_schema_for::<c::TimedOut>),
+    ("docket.consultation.late_response_recorded.v1", SchemaGenerator::root_schema_for::<c::LateResponseRecorded>),
+    ("docket.identity.user_registered.v1", SchemaGenerator::root_schema_for::<i::UserRegistered>),
+    ("docket.identity.organisation_created.v1", SchemaGenerator::root_schema_for::<i::OrganisationCreated>),
+    ("docket.identity.member_added.v1", SchemaGenerator::root_schema_for::<i::MemberAdded>),
+];
 
 /// Every event type with the schema of its data.
 #[must_use]
 pub fn all() -> Vec<(String, Value)> {
-    vec![
-        schema::<c::Requested>("docket.consultation.requested.v1"),
-        schema::<c::Commented>("docket.consultation.commented.v1"),
-        schema::<c::VoteCast>("docket.consultation.vote_cast.v1"),
-        schema::<c::Responded>("docket.consultation.responded.v1"),
-        schema::<c::Withdrawn>("docket.consultation.withdrawn.v1"),
-        schema::<c::TimedOut>("docket.consultation.timed_out.v1"),
-        schema::<c::LateResponseRecorded>("docket.consultation.late_response_recorded.v1"),
-        schema::<i::UserRegistered>("docket.identity.user_registered.v1"),
-        schema::<i::OrganisationCreated>("docket.identity.organisation_created.v1"),
-        schema::<i::MemberAdded>("docket.identity.member_added.v1"),
-    ]
+    TYPES.iter().map(|(event_type, make)| ((*event_type).to_owned(), schema(event_type, *make))).collect()
+}
+
+fn schema(event_type: &str, make: fn(&mut SchemaGenerator) -> Schema) -> Value {
+    let mut value = make(&mut SchemaGenerator::default()).to_value();
+    value["$id"] = Value::String(crate::envelope::schema_path(event_type));
+    value["title"] = Value::String(event_type.to_owned());
+    value
 }

@@ -4,6 +4,8 @@
 //! give the event type a new version and an upcaster.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "contract/asyncapi.rs"]
+mod asyncapi;
 #[path = "contract/cloud_events.rs"]
 mod cloud_events;
 #[path = "contract/examples.rs"]

@@ -17,7 +17,11 @@ use crate::{
     bell::Bell,
     installation::Mode,
     journal::JournalReader,
-    kafka::{Kafka, KafkaError, MacKey, probe::Stranger, reader::{Following, find}},
+    kafka::{
+        Kafka, KafkaError, MacKey,
+        probe::Stranger,
+        reader::{Following, find},
+    },
     reader::{ReadError, Reader},
     relay::marks::{self, Mark},
 };
@@ -66,7 +70,17 @@ impl LogReader {
     ) -> Result<Self, KafkaError> {
         let kafka = kafka.map(|(kafka, key)| Following::new(kafka, key)).transpose()?;
         let journal = JournalReader::new(pool.clone(), bell);
-        Ok(Self { pool, journal, kafka, mode, alone: false, looked: None, search: None, mixed: false, stalled: BTreeMap::new() })
+        Ok(Self {
+            pool,
+            journal,
+            kafka,
+            mode,
+            alone: false,
+            looked: None,
+            search: None,
+            mixed: false,
+            stalled: BTreeMap::new(),
+        })
     }
 
     /// A reader that reads Kafka alone, whatever the mode; where Kafka has nothing, it gives nothing.
@@ -117,7 +131,11 @@ impl LogReader {
         }
         let (place, wanted) = (kafka.kafka().clone(), wanted);
         let search = tokio::spawn(async move { find(&place, wanted).await });
-        if self.alone { self.found(search, behind).await } else { Ok(self.search = Some(search)) }
+        if self.alone {
+            return self.found(search, behind).await;
+        }
+        self.search = Some(search);
+        Ok(())
     }
 
     /// Follows the shards for which a search found where to begin.

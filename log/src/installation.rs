@@ -59,18 +59,22 @@ pub enum InstallationError {
 impl Installation {
     /// Sets the installation up unless it is, and adds the shards of categories that came with a newer release.
     ///
-    /// `id` and `shards` count only when nothing is set up yet.
+    /// `id`, `shards` and `mode` count only when nothing is set up yet.
     ///
     /// # Errors
     /// See [`InstallationError`].
-    pub async fn set_up(connection: &mut PgConnection, id: Uuid, shards: u16) -> Result<Self, InstallationError> {
-        sqlx::query(
-            "insert into write.installation (id, shards, log_mode) values ($1, $2, 'journal') on conflict do nothing",
-        )
-        .bind(id)
-        .bind(i16::try_from(shards).map_err(|_| InstallationError::Unknown("number of shards"))?)
-        .execute(&mut *connection)
-        .await?;
+    pub async fn set_up(
+        connection: &mut PgConnection,
+        id: Uuid,
+        shards: u16,
+        mode: Mode,
+    ) -> Result<Self, InstallationError> {
+        sqlx::query("insert into write.installation (id, shards, log_mode) values ($1, $2, $3) on conflict do nothing")
+            .bind(id)
+            .bind(i16::try_from(shards).map_err(|_| InstallationError::Unknown("number of shards"))?)
+            .bind(mode.name())
+            .execute(&mut *connection)
+            .await?;
         for category in Category::ALL {
             sqlx::query("insert into write.category (code, name) values ($1, $2) on conflict do nothing")
                 .bind(category.code())
@@ -87,6 +91,15 @@ impl Installation {
         }
         let row = sqlx::query(SELECT).fetch_optional(&mut *connection).await?;
         row.map_or(Err(InstallationError::Missing), |row| Self::from_row(&row))
+    }
+
+    /// Whether anything was set up yet.
+    ///
+    /// # Errors
+    /// See [`InstallationError`].
+    pub async fn exists(connection: &mut PgConnection) -> Result<bool, InstallationError> {
+        let found = sqlx::query("select 1 from write.installation").fetch_optional(connection).await?;
+        Ok(found.is_some())
     }
 
     /// Reads what was set up.

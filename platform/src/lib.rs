@@ -14,6 +14,7 @@ pub mod http;
 pub mod ids;
 pub mod metrics;
 pub mod problem;
+pub mod scratch_kafka;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

@@ -12,7 +12,9 @@
 //! | lag, `docket status` | [`status`] |
 //! | the length of the change feed | [`trim`] |
 //! | read models against a replay | [`verify`] |
-//! | running it | [`run()`], [`run_alone`], [`Config`] |
+//! | which tables of a projection are live | [`mod@generation`] |
+//! | a projection made anew beside the live one | [`mod@rebuild`] |
+//! | running it | [`run()`], [`Config`] |
 //!
 //! # Promises, and the test of each
 //!
@@ -31,9 +33,11 @@
 // Shards and sequences are small by construction; the database's integers are signed and ours are not.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
+pub mod generation;
 mod metrics;
 pub mod projection;
 pub mod projections;
+pub mod rebuild;
 pub mod retry;
 mod run;
 pub mod runtime;
@@ -43,5 +47,5 @@ pub mod verify;
 
 pub use projections::registry;
 pub use retry::retry;
-pub use run::{Config, ProjectorError, run, run_alone};
+pub use run::{Config, ProjectorError, run};
 pub use verify::verify_read_model;

@@ -11,17 +11,41 @@ use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The PostgreSQL schema that holds the tables: `read`, or the scratch schema of a check.
+/// A PostgreSQL schema with tables of projections: `read`, the home of a generation, or the scratch schema of a check.
 ///
 /// It becomes part of SQL text, so it is always one of ours and never what a user gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema(String);
 
 impl Schema {
-    /// The live read models.
+    /// What is live: checkpoints, change feed and dead letters are here, each projection's rows in the home of its live generation.
     #[must_use]
     pub fn live() -> Self {
         Self("read".to_owned())
+    }
+
+    /// The schema of the `generation`-th generation of a projection that was made by a rebuild.
+    #[must_use]
+    pub(crate) fn of_generation(projection: &'static str, generation: i32) -> Self {
+        Self(format!("read_{projection}_{generation}"))
+    }
+
+    /// A home as `read.generation` names it.
+    ///
+    /// # Errors
+    /// When it is no plain name: what stands in a table is not trusted to be SQL.
+    pub(crate) fn home(name: &str) -> Result<Self, sqlx::Error> {
+        let plain = |byte: u8| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if !name.is_empty() && name.bytes().all(plain) {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(sqlx::Error::Decode(format!("the home `{name}` of a generation is no plain name").into()))
+    }
+
+    /// Whether this is what is live.
+    #[must_use]
+    pub(crate) fn is_live(&self) -> bool {
+        self.0 == "read"
     }
 
     /// The scratch schema of one check.

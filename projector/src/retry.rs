@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::{
+    generation,
     projection::{AnyBatch, AnyProjection, Change, Registry, Schema, WriteError},
     projections::registry,
     runtime::decode::{self, Run},
@@ -166,6 +167,11 @@ async fn retry_stream(
     let mut transaction = connection.begin().await?;
     let schema = Schema::live();
     place(sqlx::query(schema.sql(LOCK)), parked).fetch_optional(&mut *transaction).await?;
+    // Behind the lock: a rebuild that switched meanwhile is seen, and none switches until this is done.
+    let home = match generation::live(&mut transaction, &parked.projection).await? {
+        Some(live) if live.is_of(projection.info()) => live.home,
+        Some(_) | None => return Ok(Err("another version of the projection made the live rows".to_owned())),
+    };
     let waiting: Vec<i64> = place(sqlx::query(schema.sql(WAITING)), parked)
         .bind(parked.stream.id)
         .try_map(|row: sqlx::postgres::PgRow| row.try_get(0))
@@ -179,7 +185,7 @@ async fn retry_stream(
         Ok(folded) => folded,
         Err(error) => return Ok(Err(error)),
     };
-    match batch.write(&schema, &mut transaction).await {
+    match batch.write(&home, &mut transaction).await {
         Ok(()) => {}
         Err(error) if error.is_data() => return Ok(Err(error.to_string())),
         Err(WriteError::Database(error)) => return Err(error.into()),
@@ -214,7 +220,7 @@ async fn read(
     decode::open(&mut runs, vault).await?;
     let [run] = runs;
     match &run.unknown {
-        Some(unknown) => Ok(Err(format!("event {}: {}", unknown.sequence, unknown.what))),
+        Some(unknown) => Ok(Err(format!("event {}: {}", unknown.event.sequence, unknown.what))),
         None => Ok(Ok(run)),
     }
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use docket_events::Category;
 use docket_log::{
-    Bell, Installation, Mode, Topic, Vault,
-    installation::InstallationError,
-    journal::JournalReader,
+    Bell, Installation, Kafka, KafkaError, LogReader, MacKey, Mode, Vault,
     lease::{self, Held, Leases},
 };
 use docket_platform::{
@@ -79,15 +77,13 @@ impl Describe for Config {
 /// Why the projector does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectorError {
-    /// Nothing is set up, or by a newer release.
+    /// The settings for Kafka cannot be used.
     #[error(transparent)]
-    Installation(#[from] InstallationError),
-    /// The log is kept where this release cannot read it.
-    #[error("this release projects from the journal only, and the installation's log is in {0}")]
-    Mode(&'static str),
+    Kafka(#[from] KafkaError),
 }
 
-/// Projects until the shutdown: waits for `journal` to ring, and rings `read`. PostgreSQL may be down at any time.
+/// Projects until the shutdown: reads the log where it is, hears `journal`, and rings `read`. PostgreSQL and Kafka may be down at any
+/// time.
 ///
 /// # Errors
 /// See [`ProjectorError`]; at the start only.
@@ -95,13 +91,10 @@ pub async fn run(
     config: Config,
     database: &Database,
     installation: Installation,
-    journal: &Bell,
-    read: &Bell,
+    (kafka, mode): (Option<Kafka>, watch::Receiver<Mode>),
+    (journal, read): (&Bell, &Bell),
     shutdown: &Shutdown,
 ) -> Result<(), ProjectorError> {
-    if installation.mode != Mode::Journal {
-        return Err(ProjectorError::Mode(installation.mode.name()));
-    }
     let ttl = Duration::from_secs(config.lease_ttl);
     let pool = pool(database, ttl);
     db::export_pool("projector", &pool);
@@ -114,7 +107,13 @@ pub async fn run(
     shutdown.spawn(status::export(pool.clone(), STATUS_PERIOD, shutdown.clone()));
     shutdown.spawn(trim::keep(pool.clone(), Duration::from_secs(config.change_retention * 3600), shutdown.clone()));
 
-    let reader = JournalReader::new(pool.clone(), journal);
+    let reader = match &kafka {
+        None => LogReader::new(pool.clone(), journal, None, mode)?,
+        Some(kafka) => {
+            let Some(key) = MacKey::wait(&pool, shutdown).await else { return Ok(()) };
+            LogReader::new(pool.clone(), journal, Some((kafka, key)), mode)?
+        }
+    };
     let vault = Vault::new(pool.clone());
     let options = EngineOptions { batch: config.batch as usize, park_limit: config.park_limit as usize };
     let engine = Engine::new(pool, vault, reader, registry(), Schema::live(), Some(read.clone()))
@@ -128,35 +127,6 @@ pub async fn run(
         tracing::error!(%error, "the keeper of the leases ended badly");
     }
     Ok(())
-}
-
-/// Projects in a process of its own, with bells that hear and tell other processes.
-///
-/// # Errors
-/// See [`ProjectorError`].
-pub async fn run_alone(config: Config, database: &Database, shutdown: &Shutdown) -> Result<(), ProjectorError> {
-    let Some(installation) = installation(database, shutdown).await? else { return Ok(()) };
-    let (journal, read) = (Bell::new(Topic::Journal), Bell::new(Topic::Read));
-    let bells = database.pool(DbRole::Projector, 2, Duration::from_secs(5));
-    shutdown.spawn(journal.clone().follow(bells.clone(), shutdown.token()));
-    shutdown.spawn(read.clone().announce(bells, shutdown.token()));
-    run(config, database, installation, &journal, &read, shutdown).await
-}
-
-/// Waits for the database; none when the shutdown came first.
-async fn installation(database: &Database, shutdown: &Shutdown) -> Result<Option<Installation>, InstallationError> {
-    let pool = pool(database, Duration::from_secs(5));
-    loop {
-        match Installation::read(&pool).await {
-            Ok(installation) => return Ok(Some(installation)),
-            Err(InstallationError::Database(error)) => tracing::warn!(%error, "waiting for PostgreSQL"),
-            Err(error) => return Err(error),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
 }
 
 /// Connections are not asked before use: a broken one shows at its first statement, and the turn is repeated. A process that

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use docket_domain::consultation::Consultation;
 use docket_events::{Category, NewEvent, StreamId};
 use docket_log::{
-    Append, Bell, IdempotencyKey, Installation, Store, StoreOptions, Topic, Verdict,
+    Append, Bell, IdempotencyKey, Installation, Mode, Store, StoreOptions, Topic, Verdict,
     append::{DeadlineChange, IdempotencyRow},
     migrate,
 };
@@ -35,7 +35,7 @@ pub async fn database(options: impl Fn(&str, &str) -> PgConnectOptions, name: &s
     owner.execute(AssertSqlSafe(format!("create database {name}"))).await?;
     let mut connection = PgConnection::connect_with(&options(OWNER, name)).await?;
     migrate::migrate(&mut connection).await?;
-    let installation = Installation::set_up(&mut connection, ids::new_id(), 16).await?;
+    let installation = Installation::set_up(&mut connection, ids::new_id(), 16, Mode::Journal).await?;
     let database = Database::embedded(options(OWNER, name));
     let pool = database.pool(DbRole::Writer, 16, Duration::from_secs(5));
     let store = Store::open(&database, pool, installation, Bell::new(Topic::Journal), StoreOptions::default());

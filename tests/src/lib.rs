@@ -12,7 +12,7 @@ use docket_events::{
     consultation::{Decision, Person},
 };
 use docket_log::{
-    Bell, CommandContext, Installation, Outcome, Store, StoreOptions, Topic, execute::ExecuteError, migrate,
+    Bell, CommandContext, Installation, Mode, Outcome, Store, StoreOptions, Topic, execute::ExecuteError, migrate,
 };
 use docket_platform::{
     db::{Database, DbRole},
@@ -79,7 +79,7 @@ async fn make_template() -> anyhow::Result<Installation> {
     owner.close().await?;
     let mut template = PgConnection::connect_with(&cluster.connect_options(OWNER, TEMPLATE)).await?;
     migrate::migrate(&mut template).await?;
-    let installation = Installation::set_up(&mut template, ids::new_id(), SHARDS).await?;
+    let installation = Installation::set_up(&mut template, ids::new_id(), SHARDS, Mode::Journal).await?;
     template.close().await?;
     Ok(installation)
 }

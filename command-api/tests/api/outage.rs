@@ -58,7 +58,7 @@ async fn a_killed_database_costs_some_503_and_no_restart() {
     let options = cluster.connect_options(OWNER, DATABASE);
     let mut owner = PgConnection::connect_with(&options).await.unwrap();
     migrate(&mut owner).await.unwrap();
-    let installation = Installation::set_up(&mut owner, ids::new_id(), 2).await.unwrap();
+    let installation = Installation::set_up(&mut owner, ids::new_id(), 2, Mode::Journal).await.unwrap();
     drop(owner);
     let database = Database::embedded(options);
     let store = store(&database, installation);

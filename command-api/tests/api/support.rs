@@ -16,7 +16,7 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use docket_command_api::{Config, State, router, setup};
 use docket_events::identity;
-use docket_log::{Bell, Installation, Store, StoreOptions, Topic, migrate::migrate};
+use docket_log::{Bell, Installation, Mode, Store, StoreOptions, Topic, migrate::migrate};
 use docket_platform::{
     auth::{Authenticator, Keys, Principal, Role, SigningKey},
     clock,
@@ -99,7 +99,7 @@ async fn template() -> Installation {
             owner.close().await.unwrap();
             let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, TEMPLATE)).await.unwrap();
             migrate(&mut owner).await.unwrap();
-            let installation = Installation::set_up(&mut owner, ids::new_id(), 2).await.unwrap();
+            let installation = Installation::set_up(&mut owner, ids::new_id(), 2, Mode::Journal).await.unwrap();
             owner.close().await.unwrap();
             installation
         })

@@ -1,6 +1,6 @@
 //! `docket migrate`: brings the database up to date, before the roles of a new release start.
 
-use docket_log::installation::DEFAULT_SHARDS;
+use docket_log::{KafkaArgs, installation::DEFAULT_SHARDS};
 
 use crate::place::{self, Place};
 
@@ -11,6 +11,7 @@ use crate::place::{self, Place};
 Examples:
   DATABASE_URL=postgres://owner:secret@db/docket docket migrate
   docket migrate --data-dir ./.docket      the cluster of a docket that is running
+  KAFKA_BROKERS=kafka:9092 DATABASE_URL=... docket migrate      a new installation whose log is in Kafka
 
 Needs the owner of the schema. Sets the installation up and makes the signing key where they are missing; repeating it changes
 nothing. `docket up` does the same at its start.")]
@@ -19,6 +20,8 @@ pub struct Args {
     place: Place,
     #[command(flatten)]
     shards: Shards,
+    #[command(flatten)]
+    kafka: KafkaArgs,
 }
 
 /// How finely the log is sliced.
@@ -39,7 +42,8 @@ pub struct Shards {
 /// When the database refuses or does not answer.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let database = args.place.find().await?;
-    let installation = place::set_up(&database, args.shards.count).await?;
+    let kafka = place::kafka(&args.kafka)?;
+    let installation = place::set_up(&database, args.shards.count, kafka.as_ref()).await?;
     println!("installation  {}", installation.id);
     println!("shards        {}", installation.shards);
     println!("log           {}", installation.mode.name());

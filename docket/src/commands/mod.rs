@@ -3,10 +3,12 @@
 pub mod command_api;
 pub mod completions;
 pub mod config;
+pub mod health;
 pub mod import;
 pub mod migrate;
 pub mod projector;
 pub mod query_api;
+pub mod relay;
 pub mod replay;
 pub mod retry;
 pub mod status;
@@ -27,9 +29,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::QueryApi(args) => query_api::run(args).await,
         Action::Migrate(args) => migrate::run(args).await,
         Action::Import(args) => import::run(args).await,
+        Action::Relay(args) => relay::run(args).await,
         Action::Replay(args) => replay::run(args).await,
         Action::Retry(args) => retry::run(args).await,
         Action::Status(args) => status::run(args).await,
+        Action::Health(args) => health::run(args).await,
         Action::Config(args) => config::run(&cli.log, &args),
         Action::Completions(args) => completions::run(&args),
     }

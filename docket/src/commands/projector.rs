@@ -1,11 +1,11 @@
 //! `docket projector`: projects the log into the read models. Replicas share the shards.
 
 use anyhow::Context;
+use docket_log::KafkaArgs;
 use docket_platform::config::HttpArgs;
 use docket_platform::db::DbRole;
 use docket_platform::{Shutdown, serve};
 
-use super::up::Kafka;
 use crate::node::Node;
 use crate::place::{self, Place};
 
@@ -24,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
-    kafka: Kafka,
+    kafka: KafkaArgs,
     #[command(flatten)]
     projector: docket_projector::Config,
 }
@@ -34,14 +34,15 @@ pub struct Args {
 /// # Errors
 /// When it does not start, or ends by itself.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    args.kafka.refuse()?;
+    let kafka = place::kafka(&args.kafka)?;
     let shutdown = Shutdown::new();
     shutdown.listen_for_signals().context("signals cannot be heard")?;
     let bound = serve::bind(&args.http.listen).await?;
     let database = args.place.find().await?;
     let pool = database.pool(DbRole::Projector, 1, args.place.database.acquire_timeout);
     let installation = place::installation(&pool).await?;
-    let mut node = Node::new(&args.place, (database, DbRole::Projector), installation, bound, shutdown);
+    place::check_kafka(installation, kafka.as_ref()).await?;
+    let mut node = Node::new(&args.place, (database, DbRole::Projector), (installation, kafka), bound, shutdown);
     node.projector(args.projector);
     node.run(&args.http).await
 }

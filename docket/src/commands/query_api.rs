@@ -8,7 +8,6 @@ use docket_platform::config::HttpArgs;
 use docket_platform::db::DbRole;
 use docket_platform::{Shutdown, serve};
 
-use super::up::Kafka;
 use crate::node::Node;
 use crate::place::{self, Place};
 use crate::web::{contract, pages};
@@ -30,8 +29,6 @@ pub struct Args {
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
-    kafka: Kafka,
-    #[command(flatten)]
     queries: docket_query_api::Config,
 }
 
@@ -40,7 +37,6 @@ pub struct Args {
 /// # Errors
 /// When it does not start, or ends by itself.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    args.kafka.refuse()?;
     let shutdown = Shutdown::new();
     shutdown.listen_for_signals().context("signals cannot be heard")?;
     let bound = serve::bind(&args.http.listen).await?;
@@ -48,7 +44,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let pool = database.pool(DbRole::Reader, 1, args.place.database.acquire_timeout);
     let installation = place::installation(&pool).await?;
     let keys = Arc::new(Authenticator::public_from_pool(pool));
-    let mut node = Node::new(&args.place, (database, DbRole::Reader), installation, bound, shutdown);
+    let mut node = Node::new(&args.place, (database, DbRole::Reader), (installation, None), bound, shutdown);
     node.keys(&keys);
     node.query_api(keys, args.queries, &args.http)?;
     for routes in [pages::graphiql(), pages::docs(), contract::router()] {

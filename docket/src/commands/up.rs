@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use docket_command_api::setup::{self, FirstStartOptions};
 use docket_events::identity::Role;
-use docket_log::Store;
+use docket_log::{Kafka, KafkaArgs, Store, relay};
 use docket_platform::auth::Authenticator;
 use docket_platform::config::{Describe, HttpArgs, Setting};
 use docket_platform::db::DbRole;
@@ -29,6 +29,7 @@ Examples:
   docket up                                   data in ./.docket, http://127.0.0.1:8080
   docket up --data-dir /srv/docket --listen 0.0.0.0:80
   DATABASE_URL=postgres://owner:secret@db/docket docket up
+  KAFKA_BROKERS=127.0.0.1:9092 docket up      the log of a new installation in Kafka
 
 Prints `ready http://HOST:PORT` when everything serves. The first start makes an organisation, an administrator and a reviewer, and
 prints `admin  EMAIL  PASSWORD` and `reviewer  EMAIL  PASSWORD` once. SIGTERM ends it within 30 seconds, PostgreSQL last.")]
@@ -45,32 +46,15 @@ pub struct Args {
     #[command(flatten)]
     shards: Shards,
     #[command(flatten)]
-    kafka: Kafka,
+    kafka: KafkaArgs,
+    #[command(flatten)]
+    relay: relay::Config,
     #[command(flatten)]
     commands: docket_command_api::Config,
     #[command(flatten)]
     projector: docket_projector::Config,
     #[command(flatten)]
     queries: docket_query_api::Config,
-}
-
-/// The log's other mode.
-#[derive(Debug, Clone, clap::Args)]
-#[group(skip)]
-pub struct Kafka {
-    /// Kafka to keep the log in; not in this release, which refuses to start when it is set
-    #[arg(long, env = "KAFKA_BROKERS", value_name = "HOST:PORT,…")]
-    pub kafka_brokers: Option<String>,
-}
-
-impl Kafka {
-    /// Refuses what this release does not have.
-    ///
-    /// # Errors
-    /// When brokers are named.
-    pub fn refuse(&self) -> anyhow::Result<()> {
-        Ok(place::refuse_kafka(self.kafka_brokers.as_deref())?)
-    }
 }
 
 impl Describe for Args {
@@ -80,8 +64,9 @@ impl Describe for Args {
             vec![
                 Setting::optional("DOCKET_PG_BIN", self.binaries().map(|path| path.display())),
                 Setting::new("DOCKET_SHARDS", self.shards.count),
-                Setting::optional("KAFKA_BROKERS", self.kafka.kafka_brokers.as_ref()),
             ],
+            self.kafka.describe(),
+            self.relay.describe(),
             self.http.describe(),
             self.first_start.describe(),
             self.commands.describe(),
@@ -104,21 +89,28 @@ impl Args {
 /// # Errors
 /// When something does not start, or ends by itself.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    args.kafka.refuse()?;
+    let kafka = place::kafka(&args.kafka)?;
     let shutdown = Shutdown::new();
     shutdown.listen_for_signals().context("signals cannot be heard")?;
     // Before the cluster, which takes longer: a taken port is said at once.
     let bound = serve::bind(&args.http.listen).await?;
     let home = Home::open(&args.place, args.binaries(), &shutdown).await?;
-    let served = up(&args, &home, bound, &shutdown).await;
+    let served = up(&args, &home, kafka, bound, &shutdown).await;
     home.close().await;
     served
 }
 
-async fn up(args: &Args, home: &Home, bound: (TcpListener, SocketAddr), shutdown: &Shutdown) -> anyhow::Result<()> {
-    let installation = place::set_up(&home.database, args.shards.count).await?;
-    let mut node =
-        Node::new(&args.place, (home.database.clone(), DbRole::Reader), installation, bound, shutdown.clone());
+async fn up(
+    args: &Args,
+    home: &Home,
+    kafka: Option<Kafka>,
+    bound: (TcpListener, SocketAddr),
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let installation = place::set_up(&home.database, args.shards.count, kafka.as_ref()).await?;
+    place::check_kafka(installation, kafka.as_ref()).await?;
+    let log = (installation, kafka);
+    let mut node = Node::new(&args.place, (home.database.clone(), DbRole::Reader), log, bound, shutdown.clone());
     let store = node.store();
     let assembled = async {
         greet(&store, &args.first_start).await?;
@@ -126,6 +118,7 @@ async fn up(args: &Args, home: &Home, bound: (TcpListener, SocketAddr), shutdown
         keys.reload().await.context("the signing keys cannot be read")?;
         node.keys(&keys);
         node.command_api(store, keys.clone(), args.commands.clone());
+        node.relay(args.relay.clone());
         node.projector(args.projector.clone());
         node.query_api(keys, args.queries.clone(), &args.http)?;
         for routes in [pages::start(), pages::graphiql(), pages::docs(), contract::router()] {

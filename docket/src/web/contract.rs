@@ -1,4 +1,4 @@
-//! The contracts that outsiders read: OpenAPI of all roles, and the JSON Schemas of events.
+//! The contracts that outsiders read: OpenAPI of all roles, AsyncAPI of the log in Kafka, and the JSON Schemas of events.
 //!
 //! Owns how the roles' documents become one. What they say is the roles' own.
 
@@ -42,13 +42,21 @@ pub fn openapi_text() -> &'static str {
     &TEXT
 }
 
-/// `/openapi.json` and `/schemas/events/<type>.json`.
+/// `/openapi.json`, `/asyncapi.json` and `/schemas/events/<type>.json`.
 pub fn router() -> Router {
-    Router::new().route("/openapi.json", get(document)).route("/schemas/events/{file}", get(schema))
+    Router::new()
+        .route("/openapi.json", get(document))
+        .route("/asyncapi.json", get(topics))
+        .route("/schemas/events/{file}", get(schema))
 }
 
 async fn document() -> Response {
     json("application/json", openapi_text())
+}
+
+async fn topics() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", docket_events::asyncapi::document()));
+    json("application/json", &TEXT)
 }
 
 async fn schema(Path(file): Path<String>) -> Response {

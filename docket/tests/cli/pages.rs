@@ -66,6 +66,7 @@ async fn a_first_start_serves_everything_and_a_second_one_finds_it_again() {
 async fn contracts_are_served(url: &str) {
     let document = json(url, "/openapi.json").await;
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(url, "/asyncapi.json").await, include_str!("../../../schemas/asyncapi.json"));
     assert_eq!(json(url, "/.well-known/jwks.json").await["keys"][0]["crv"], "Ed25519");
     let schema = "/schemas/events/docket.consultation.requested.v1.json";
     assert_eq!(json(url, schema).await["$id"], schema);

@@ -79,7 +79,9 @@ impl Kafka {
             return settings("SASL needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD");
         }
         if !args.security.has_password() && args.username.is_some() {
-            return settings("KAFKA_SASL_USERNAME is set, but KAFKA_SECURITY_PROTOCOL is not sasl_plaintext or sasl_ssl");
+            return settings(
+                "KAFKA_SASL_USERNAME is set, but KAFKA_SECURITY_PROTOCOL is not sasl_plaintext or sasl_ssl",
+            );
         }
         if !args.security.has_tls() && (args.ca.is_some() || args.certificate.is_some()) {
             return settings("certificates are named, but KAFKA_SECURITY_PROTOCOL is not ssl or sasl_ssl");

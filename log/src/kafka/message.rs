@@ -4,10 +4,13 @@
 //! [`MAC`]: a keyed hash over the partition, all other headers and the value. A topic is open to whoever may write to the broker;
 //! readers apply only what a relay of this installation wrote.
 
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use docket_events::{Metadata, Recorded, ShardId, StreamId, envelope::schema_path};
+use docket_platform::Shutdown;
 use hmac::{Hmac, KeyInit, Mac};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rdkafka::{
     Message,
     message::{Header, Headers, OwnedHeaders},
@@ -48,6 +51,22 @@ impl MacKey {
     pub async fn load(pool: &PgPool) -> Result<Self, sqlx::Error> {
         let secret: Vec<u8> = sqlx::query_scalar("select secret from write.log_key").fetch_one(pool).await?;
         Ok(Self::new(&secret))
+    }
+}
+
+impl MacKey {
+    /// The same, as soon as the database answers; none when the shutdown came first.
+    pub async fn wait(pool: &PgPool, shutdown: &Shutdown) -> Option<Self> {
+        loop {
+            match Self::load(pool).await {
+                Ok(key) => return Some(key),
+                Err(error) => tracing::warn!(%error, "waiting for PostgreSQL"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return None,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
     }
 }
 

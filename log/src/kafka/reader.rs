@@ -62,7 +62,10 @@ pub struct Following {
 
 impl std::fmt::Debug for Following {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Following").field("kafka", &self.kafka).field("shards", &self.cursors.len()).finish_non_exhaustive()
+        f.debug_struct("Following")
+            .field("kafka", &self.kafka)
+            .field("shards", &self.cursors.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +137,11 @@ impl Following {
         }
         let mut list = TopicPartitionList::new();
         for (shard, offset, _) in &starts {
-            list.add_partition_offset(self.kafka.topic(shard.category), i32::from(shard.shard), Offset::Offset(*offset))?;
+            list.add_partition_offset(
+                self.kafka.topic(shard.category),
+                i32::from(shard.shard),
+                Offset::Offset(*offset),
+            )?;
         }
         self.consumer.incremental_assign(&list)?;
         for (shard, _, handed) in starts {
@@ -161,8 +168,12 @@ impl Following {
 
     /// Leaves shards that nobody asks for any more.
     fn forget(&mut self) {
-        let forgotten: Vec<ShardId> =
-            self.cursors.iter().filter(|(_, cursor)| cursor.asked.elapsed() > FORGOTTEN).map(|(shard, _)| *shard).collect();
+        let forgotten: Vec<ShardId> = self
+            .cursors
+            .iter()
+            .filter(|(_, cursor)| cursor.asked.elapsed() > FORGOTTEN)
+            .map(|(shard, _)| *shard)
+            .collect();
         for shard in forgotten {
             self.leave(shard);
         }
@@ -183,7 +194,12 @@ impl Following {
     ///
     /// # Errors
     /// [`KafkaError`] when the topics are not what they were; the caller starts anew.
-    pub(crate) fn read(&mut self, behind: &[(ShardId, u64)], limit: usize, share: usize) -> Result<Vec<Recorded>, KafkaError> {
+    pub(crate) fn read(
+        &mut self,
+        behind: &[(ShardId, u64)],
+        limit: usize,
+        share: usize,
+    ) -> Result<Vec<Recorded>, KafkaError> {
         let pulled = self.pull(limit);
         let mut events = Vec::with_capacity(self.pending.min(limit));
         for (shard, applied) in behind {

@@ -43,8 +43,11 @@ struct Found {
 /// See [`KafkaError`]; [`KafkaError::Topic`] says everything that is wrong with the first topic that does not fit.
 pub async fn ensure(kafka: &Kafka, shards: u16, missing: Missing) -> Result<(), KafkaError> {
     let mut found = describe(kafka).await?;
-    let absent: Vec<&str> =
-        Category::ALL.iter().map(|category| kafka.topic(*category)).filter(|topic| !found.contains_key(*topic)).collect();
+    let absent: Vec<&str> = Category::ALL
+        .iter()
+        .map(|category| kafka.topic(*category))
+        .filter(|topic| !found.contains_key(*topic))
+        .collect();
     if !absent.is_empty() {
         if missing == Missing::Refuse {
             return Err(KafkaError::Missing(absent.join(", ")));
@@ -110,7 +113,11 @@ async fn make(kafka: &Kafka, absent: &[&str], shards: u16) -> Result<(), KafkaEr
                 .set("retention.bytes", "-1")
                 .set("max.message.bytes", &bytes);
             // Unset, the brokers' own default holds, which knows how many copies they keep by default.
-            if args.min_isr.is_some() || args.replication.is_some() { new.set("min.insync.replicas", &min_isr) } else { new }
+            if args.min_isr.is_some() || args.replication.is_some() {
+                new.set("min.insync.replicas", &min_isr)
+            } else {
+                new
+            }
         })
         .collect();
     let options = AdminOptions::new().request_timeout(Some(MAKING)).operation_timeout(Some(MAKING));
@@ -159,7 +166,10 @@ async fn verify(kafka: &Kafka, topic: &str, found: &Found, shards: u16) -> Resul
         }
     }
     if number("max.message.bytes") < MIN_MESSAGE_BYTES {
-        problems.push(format!("max.message.bytes is {}, and must be {MIN_MESSAGE_BYTES} at least", is("max.message.bytes")));
+        problems.push(format!(
+            "max.message.bytes is {}, and must be {MIN_MESSAGE_BYTES} at least",
+            is("max.message.bytes")
+        ));
     }
     let wanted = min_isr(kafka, found.replicas);
     if number("min.insync.replicas") < wanted {

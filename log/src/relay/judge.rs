@@ -67,10 +67,16 @@ impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ahead { topic, journal } => {
-                write!(f, "the topic ends with sequence {topic} and the journal with {journal}: PostgreSQL seems to have been restored")
+                write!(
+                    f,
+                    "the topic ends with sequence {topic} and the journal with {journal}: PostgreSQL seems to have been restored"
+                )
             }
             Self::Forked { sequence, .. } => {
-                write!(f, "topic and journal hold different events under sequence {sequence}: PostgreSQL seems to have been restored")
+                write!(
+                    f,
+                    "topic and journal hold different events under sequence {sequence}: PostgreSQL seems to have been restored"
+                )
             }
         }
     }

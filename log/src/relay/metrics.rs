@@ -24,7 +24,10 @@ pub(crate) fn get() -> &'static Metrics {
     static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
         sent: int_counter("docket_relay_sent_total", "Events handed to the producer, repetitions included."),
         in_flight: int_gauge("docket_relay_in_flight", "Events that Kafka has not acknowledged yet."),
-        sessions_failed: int_counter("docket_relay_sessions_failed_total", "Producers that were given up after a failure."),
+        sessions_failed: int_counter(
+            "docket_relay_sessions_failed_total",
+            "Producers that were given up after a failure.",
+        ),
         backlog: int_gauge("docket_relay_backlog", "Journalled events that are not in Kafka yet."),
         halted: int_gauge_vec(
             "docket_relay_halted",

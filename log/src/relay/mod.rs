@@ -93,7 +93,7 @@ pub async fn run(
     shutdown: &Shutdown,
 ) -> Result<(), RelayError> {
     let pool = pool(database);
-    let Some(key) = key(&pool, shutdown).await else { return Ok(()) };
+    let Some(key) = MacKey::wait(&pool, shutdown).await else { return Ok(()) };
     let probe = Probe::new(&kafka, key.clone())?;
     shutdown.spawn(watch_backlog(pool.clone(), mode.clone(), shutdown.clone()));
     let (publish, held) = watch::channel(Held::nothing());
@@ -133,20 +133,6 @@ pub async fn run(
         }
     }
     Ok(())
-}
-
-/// The installation's key; none when the shutdown came first.
-async fn key(pool: &PgPool, shutdown: &Shutdown) -> Option<MacKey> {
-    loop {
-        match MacKey::load(pool).await {
-            Ok(key) => return Some(key),
-            Err(error) => tracing::warn!(%error, "waiting for PostgreSQL"),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return None,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
 }
 
 async fn watch_backlog(pool: PgPool, mode: watch::Receiver<Mode>, shutdown: Shutdown) {

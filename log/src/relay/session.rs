@@ -208,7 +208,8 @@ impl Session {
                 Ok(())
             }
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                let bytes = self.largest.get(&shard).filter(|(known, _)| *known == sequence).map_or(0, |(_, bytes)| *bytes);
+                let bytes =
+                    self.largest.get(&shard).filter(|(known, _)| *known == sequence).map_or(0, |(_, bytes)| *bytes);
                 Err(SessionError::TooLarge { shard, sequence, bytes })
             }
             Some(code) => Err(self.failed(ClientError::MessageProduction(code)).into()),

@@ -142,8 +142,11 @@ impl Worker {
             let held = self.held.borrow_and_update().now();
             session.keep(&held);
             compared.retain(|shard, _| held.contains(shard));
-            let due: Vec<ShardId> =
-                held.iter().filter(|shard| compared.get(shard).is_none_or(|at| at.elapsed() >= COMPARE)).copied().collect();
+            let due: Vec<ShardId> = held
+                .iter()
+                .filter(|shard| compared.get(shard).is_none_or(|at| at.elapsed() >= COMPARE))
+                .copied()
+                .collect();
             // One question for all, once any is due: each costs the same.
             if !due.is_empty() {
                 self.compare(session, &held).await?;

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use docket_log::faults::{self, Bug};
 use sqlx::{Connection, PgConnection};
 
-use super::plan::{FeedRow, Letter, Move, Plan};
+use super::plan::{FeedRow, Letter, Move, Part, Plan};
 use crate::projection::{AnyBatch, Registry, Schema, WriteError};
 
 /// Why nothing was committed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommitError {
-    /// A checkpoint does not stand where it was left: somebody else works the shard, or a retry changed what is parked.
+    /// A checkpoint does not stand where it was left: somebody else works the shard, a retry changed what is parked, or a rebuild
+    /// switched to another home.
     #[error("a checkpoint was moved by somebody else")]
     Fenced,
     /// A projection's rows could not be written.
@@ -30,12 +31,12 @@ pub(crate) enum CommitError {
 }
 
 const MOVE: &str = "update {schema}.checkpoint c
-     set sequence = m.target, parked = m.generation_after, event_time = m.event_time, applied_at = clock_timestamp()
+     set sequence = m.target, parked = m.revision_after, event_time = m.event_time, applied_at = clock_timestamp()
      from unnest($1::text[], $2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                  $8::timestamptz[])
-         as m (projection, category, shard, origin, target, generation, generation_after, event_time)
+         as m (projection, category, shard, origin, target, revision, revision_after, event_time)
      where c.projection = m.projection and c.category = m.category and c.shard = m.shard
-       and ($9 or (c.sequence = m.origin and c.parked = m.generation))";
+       and ($9 or (c.sequence = m.origin and c.parked = m.revision))";
 
 const FEED: &str = "insert into {schema}.change (projection, category, shard, sequence, tenant, key, kind)
      select * from unnest($1::text[], $2::smallint[], $3::smallint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::text[])
@@ -58,8 +59,8 @@ pub(crate) async fn commit(
     let mut transaction = connection.begin().await?;
     move_checkpoints(&mut transaction, schema, registry, &plan.moves).await?;
     faults::step("projector.before_write");
-    for (projection, batch) in &plan.batches {
-        write(&mut transaction, schema, batch.as_ref())
+    for Part { projection, home, batch } in &plan.parts {
+        write(&mut transaction, home, batch.as_ref())
             .await
             .map_err(|error| CommitError::Write { projection: *projection, error })?;
     }
@@ -88,8 +89,8 @@ async fn move_checkpoints(
         .bind(moves.iter().map(|m| m.shard.shard as i16).collect::<Vec<_>>())
         .bind(moves.iter().map(|m| m.from as i64).collect::<Vec<_>>())
         .bind(moves.iter().map(|m| m.to as i64).collect::<Vec<_>>())
-        .bind(moves.iter().map(|m| m.generation).collect::<Vec<_>>())
-        .bind(moves.iter().map(Move::next_generation).collect::<Vec<_>>())
+        .bind(moves.iter().map(|m| m.revision).collect::<Vec<_>>())
+        .bind(moves.iter().map(Move::next_revision).collect::<Vec<_>>())
         .bind(moves.iter().map(|m| m.event_time).collect::<Vec<_>>())
         .bind(unguarded)
         .execute(connection)
@@ -98,11 +99,11 @@ async fn move_checkpoints(
     if moved == moves.len() as u64 || unguarded { Ok(()) } else { Err(CommitError::Fenced) }
 }
 
-async fn write(connection: &mut PgConnection, schema: &Schema, batch: &dyn AnyBatch) -> Result<(), WriteError> {
+async fn write(connection: &mut PgConnection, home: &Schema, batch: &dyn AnyBatch) -> Result<(), WriteError> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
-    batch.write(schema, connection).await?;
+    batch.write(home, connection).await?;
     if faults::has(Bug::ApplyTwice) && WRITES.fetch_add(1, Ordering::Relaxed) % 25 == 24 {
-        match batch.write(schema, connection).await {
+        match batch.write(home, connection).await {
             // A bug that notices itself would be caught by nobody else.
             Err(WriteError::Inconsistent(_)) => {}
             other => return other,

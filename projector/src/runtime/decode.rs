@@ -19,9 +19,9 @@ pub(crate) struct Item {
 }
 
 /// What is known to a newer release alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Unknown {
-    pub(crate) sequence: u64,
+    pub(crate) event: Recorded,
     pub(crate) what: String,
 }
 
@@ -42,7 +42,7 @@ impl Run {
             match Event::decode(shard.category, &event.event_type, &event.data) {
                 Ok(data) => run.items.push(Item { event, data: Ok(data) }),
                 Err(DecodeError::Unknown(what)) => {
-                    run.unknown = Some(Unknown { sequence: event.sequence, what });
+                    run.unknown = Some(Unknown { event, what });
                     break;
                 }
                 Err(error) => run.items.push(Item { event, data: Err(error.into()) }),
@@ -52,8 +52,8 @@ impl Run {
     }
 
     fn end_at(&mut self, index: usize, what: String) {
-        self.unknown = Some(Unknown { sequence: self.items[index].event.sequence, what });
-        self.items.truncate(index);
+        let event = self.items.drain(index..).next().map(|item| item.event);
+        self.unknown = event.map(|event| Unknown { event, what });
     }
 }
 

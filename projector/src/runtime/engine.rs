@@ -24,8 +24,10 @@ use super::{
     admit::{Disorder, admit},
     commit::{self, CommitError},
     decode::{self, Run},
-    plan::{Folder, Plan, Refused, Slice},
-    shard::{self, Limits, Shard, Stop},
+    hold::Outdated,
+    plan::{Folder, Overrun, Plan, Refused, Slice},
+    shard::{Limits, Shard, Stop},
+    trouble::Trouble,
 };
 use crate::{
     metrics,
@@ -90,7 +92,11 @@ pub struct Engine<R> {
     pub(super) schema: Schema,
     options: EngineOptions,
     bell: Option<Bell>,
-    limits: Option<Limits>,
+    pub(super) limits: Option<Limits>,
+    /// Whether it makes rows that nobody reads yet: then nothing is parked and no change is told.
+    building: bool,
+    trouble: Option<Trouble>,
+    pub(super) outdated: Outdated,
     declines: Option<mpsc::UnboundedSender<ShardId>>,
     pub(super) shards: BTreeMap<ShardId, Shard>,
     /// Projections that cannot be written at all rest until then.
@@ -109,6 +115,9 @@ impl<R: Reader> Engine<R> {
             options: EngineOptions::default(),
             bell,
             limits: None,
+            building: false,
+            trouble: None,
+            outdated: Outdated::default(),
             declines: None,
             shards: BTreeMap::new(),
             failing: HashMap::new(),
@@ -135,8 +144,27 @@ impl<R: Reader> Engine<R> {
         self
     }
 
+    /// The same, making rows that nobody reads yet: it tells no change, parks nothing, and keeps what it cannot apply as its trouble.
+    pub(crate) fn building(mut self) -> Self {
+        self.building = true;
+        self
+    }
+
+    /// The first thing that it could not apply, when it is building.
+    pub(crate) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// Remembers `trouble` when it is building, and says so.
+    pub(super) fn meet(&mut self, trouble: impl FnOnce() -> Trouble) -> bool {
+        if self.building && self.trouble.is_none() {
+            self.trouble = Some(trouble());
+        }
+        self.building
+    }
+
     /// Waits for news of the log.
-    pub(super) async fn news(&mut self, at_most: Duration) {
+    pub(crate) async fn news(&mut self, at_most: Duration) {
         self.reader.news(at_most).await;
     }
 
@@ -154,41 +182,6 @@ impl<R: Reader> Engine<R> {
         standing.map_or(0, |standing| standing.sequence)
     }
 
-    /// Works exactly the shards `held` from now on: forgets the others, and loads where projections stand in new ones.
-    ///
-    /// # Errors
-    /// See [`EngineError`]; new shards are then tried again at the next call.
-    pub async fn hold(&mut self, held: &BTreeSet<ShardId>) -> Result<(), EngineError> {
-        self.shards.retain(|id, shard| {
-            let kept = held.contains(id);
-            if let (false, Some((stop, _))) = (kept, shard.rest) {
-                metrics::get().stopped.with_label_values(&[&id.to_string(), stop.name()]).set(0);
-            }
-            kept
-        });
-        let new: Vec<ShardId> = held.iter().filter(|shard| !self.shards.contains_key(shard)).copied().collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.pool.acquire().await?;
-        let loaded = shard::load(&mut connection, &self.schema, self.registry, &new, self.limits.as_ref()).await?;
-        self.shards.extend(loaded);
-        Ok(())
-    }
-
-    /// Looks anew at where the projections stand in `wanted`, after somebody else had moved them.
-    pub(super) async fn reload(&mut self, wanted: &[ShardId]) -> Result<(), EngineError> {
-        let mut connection = self.pool.acquire().await?;
-        let loaded = shard::load(&mut connection, &self.schema, self.registry, wanted, self.limits.as_ref()).await?;
-        for (id, fresh) in loaded {
-            if let Some(shard) = self.shards.get_mut(&id) {
-                shard.standings = fresh.standings;
-                shard.last = None;
-            }
-        }
-        Ok(())
-    }
-
     /// One turn: for the foremost projections, then for those behind.
     ///
     /// # Errors
@@ -196,6 +189,7 @@ impl<R: Reader> Engine<R> {
     pub async fn turn(&mut self) -> Result<Turn, EngineError> {
         let now = Instant::now();
         self.wake(now);
+        self.look_again(now).await?;
         let foremost = self.pass(self.wants(|sequences| sequences.max().map(|at| (at, u64::MAX)))).await?;
         let behind = self.wants(|sequences| {
             let (low, high) = sequences.fold((u64::MAX, 0), |(low, high), at| (low.min(at), high.max(at)));
@@ -281,7 +275,8 @@ impl<R: Reader> Engine<R> {
         }
         for run in &runs {
             if let Some(unknown) = &run.unknown {
-                tracing::warn!(shard = %run.shard, sequence = unknown.sequence, what = unknown.what,
+                self.meet(|| Trouble::with(run.shard, &unknown.event, unknown.what.as_str()));
+                tracing::warn!(shard = %run.shard, sequence = unknown.event.sequence, what = unknown.what,
                     "a shard waits for a newer release: it holds an event that this one does not know");
                 self.stop(run.shard, Stop::UnknownType, Some(UNKNOWN_REST));
                 if let Some(declines) = &self.declines {
@@ -310,6 +305,7 @@ impl<R: Reader> Engine<R> {
             metrics::get().gaps.with_label_values(&[&labels[0], &labels[1]]).inc();
             tracing::error!(shard = %want.shard, expected, found, healed, "events are missing in what was read of the log");
             if !healed {
+                self.meet(|| Trouble::Missing { shard: want.shard, expected, found });
                 self.stop(want.shard, Stop::Gap, Some(GAP_REST));
                 break;
             }
@@ -320,6 +316,7 @@ impl<R: Reader> Engine<R> {
             (admitted.disorder, admitted.aside) = (next.disorder, next.aside);
         }
         if let Some(Disorder::Forked { sequence, first, other }) = admitted.disorder {
+            self.meet(|| Trouble::Forked { shard: want.shard, sequence, first, other });
             tracing::error!(shard = %want.shard, sequence, %first, %other,
                 "another event stands under a sequence that was seen: the shard is halted");
             self.stop(want.shard, Stop::Halted, None);
@@ -366,8 +363,9 @@ impl<R: Reader> Engine<R> {
         projections: &[usize],
         refused: &Refused,
     ) -> Result<Attempt, EngineError> {
-        let (registry, park_limit) = (self.registry, self.options.park_limit);
-        let plan = Folder { registry, shards: &mut self.shards, refused, park_limit }.fold(slices, projections);
+        let (registry, feeds) = (self.registry, !self.building);
+        let park_limit = if self.building { 0 } else { self.options.park_limit };
+        let plan = Folder { registry, shards: &mut self.shards, refused, park_limit, feeds }.fold(slices, projections);
         if !plan.moves.is_empty() {
             let mut connection = self.pool.acquire().await?;
             match commit::commit(&mut connection, &self.schema, self.registry, &plan).await {
@@ -398,7 +396,7 @@ impl<R: Reader> Engine<R> {
     fn take_over(&mut self, plan: Plan<'_>) {
         let now = Instant::now();
         for moved in plan.moves {
-            let generation = moved.next_generation();
+            let revision = moved.next_revision();
             let name = self.registry[moved.projection].info().name;
             if !moved.parked.is_empty() {
                 metrics::get().parked.with_label_values(&[name]).inc_by(moved.parked.len() as u64);
@@ -411,7 +409,7 @@ impl<R: Reader> Engine<R> {
                 continue;
             };
             standing.sequence = moved.to;
-            standing.generation = generation;
+            standing.revision = revision;
             standing.parked.extend(moved.parked);
         }
         for letter in plan.letters.iter().filter(|letter| letter.error.is_some()) {
@@ -424,8 +422,11 @@ impl<R: Reader> Engine<R> {
                 shard.parkings.extend(std::iter::repeat_n(now, streams.len()));
             }
         }
-        for shard in plan.overrun {
-            tracing::error!(%shard, limit = self.options.park_limit, "too many streams were parked within a minute; the shard rests");
+        for Overrun { shard, event, error } in plan.overrun {
+            if !self.meet(|| Trouble::with(shard, event, error)) {
+                tracing::error!(%shard, limit = self.options.park_limit,
+                    "too many streams were parked within a minute; the shard rests");
+            }
             self.stop(shard, Stop::Parking, Some(PARKING_REST));
         }
     }

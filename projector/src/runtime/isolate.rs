@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     engine::{Attempt, Engine, EngineError},
     plan::{Refused, Slice},
+    trouble::Trouble,
 };
 use crate::metrics;
 
@@ -51,6 +52,9 @@ impl<R: Reader> Engine<R> {
 
     fn fail(&mut self, projection: usize, error: &str) {
         let name = self.registry[projection].info().name;
+        if self.meet(|| Trouble::Rows(error.to_owned())) {
+            return;
+        }
         tracing::error!(projection = name, error, "a projection cannot be written and rests; the others go on");
         metrics::get().failing.with_label_values(&[name]).set(1);
         self.failing.insert(projection, Instant::now() + FAILING_REST);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use docket_events::ShardId;
+use docket_events::{Recorded, ShardId};
 use docket_log::faults::{self, Bug};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::{
     decode::Item,
     shard::{Shard, Standing},
 };
-use crate::projection::{AnyBatch, Poison, Registry};
+use crate::projection::{AnyBatch, Poison, Registry, Schema};
 
 /// Consecutive decoded events of one shard.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ pub(crate) struct Move {
     pub(crate) shard: ShardId,
     pub(crate) from: u64,
     pub(crate) to: u64,
-    pub(crate) generation: i64,
+    pub(crate) revision: i64,
     /// Streams that are parked with it.
     pub(crate) parked: HashSet<Uuid>,
     pub(crate) event_time: DateTime<Utc>,
@@ -43,9 +43,9 @@ pub(crate) struct Move {
 }
 
 impl Move {
-    /// The generation afterwards.
-    pub(crate) fn next_generation(&self) -> i64 {
-        self.generation + i64::from(!self.parked.is_empty())
+    /// The revision afterwards.
+    pub(crate) fn next_revision(&self) -> i64 {
+        self.revision + i64::from(!self.parked.is_empty())
     }
 }
 
@@ -70,16 +70,34 @@ pub(crate) struct Letter<'a> {
     pub(crate) error: Option<String>,
 }
 
+/// One projection's rows.
+pub(crate) struct Part {
+    pub(crate) projection: usize,
+    /// Where they go. Should a shard know of an older home than another one, its checkpoint has moved on with the home, and the
+    /// comparison stops the whole transaction before a row is written.
+    pub(crate) home: Schema,
+    pub(crate) batch: Box<dyn AnyBatch>,
+}
+
+/// An event that would park more streams than may be.
+#[derive(Debug)]
+pub(crate) struct Overrun<'a> {
+    pub(crate) shard: ShardId,
+    pub(crate) event: &'a Recorded,
+    /// Why it cannot be applied.
+    pub(crate) error: String,
+}
+
 /// What one transaction writes.
 pub(crate) struct Plan<'a> {
     pub(crate) moves: Vec<Move>,
-    pub(crate) batches: Vec<(usize, Box<dyn AnyBatch>)>,
+    pub(crate) parts: Vec<Part>,
     pub(crate) feed: Vec<FeedRow<'a>>,
     pub(crate) letters: Vec<Letter<'a>>,
     /// Streams parked per shard, each counted once however many projections refuse it.
     pub(crate) parkings: BTreeMap<ShardId, HashSet<Uuid>>,
-    /// Shards in which more streams would have been parked than may be.
-    pub(crate) overrun: Vec<ShardId>,
+    /// Where more streams would have been parked than may be.
+    pub(crate) overrun: Vec<Overrun<'a>>,
 }
 
 /// What a fold needs to know.
@@ -88,6 +106,8 @@ pub(crate) struct Folder<'m> {
     pub(crate) shards: &'m mut BTreeMap<ShardId, Shard>,
     pub(crate) refused: &'m Refused,
     pub(crate) park_limit: usize,
+    /// Whether changes are told in the feed.
+    pub(crate) feeds: bool,
 }
 
 impl Folder<'_> {
@@ -95,7 +115,7 @@ impl Folder<'_> {
     pub(crate) fn fold<'a>(&mut self, slices: &[Slice<'a>], projections: &[usize]) -> Plan<'a> {
         let mut plan = Plan {
             moves: Vec::new(),
-            batches: Vec::new(),
+            parts: Vec::new(),
             feed: Vec::new(),
             letters: Vec::new(),
             parkings: BTreeMap::new(),
@@ -104,17 +124,18 @@ impl Folder<'_> {
         let now = Instant::now();
         for projection in projections {
             let mut batch = self.registry[*projection].batch();
-            let moves = plan.moves.len();
+            let mut home = None;
             for slice in slices {
-                self.fold_shard(&mut plan, batch.as_mut(), *projection, *slice, now);
+                home = self.fold_shard(&mut plan, batch.as_mut(), *projection, *slice, now).or(home);
             }
-            if plan.moves.len() > moves {
-                plan.batches.push((*projection, batch));
+            if let Some(home) = home {
+                plan.parts.push(Part { projection: *projection, home, batch });
             }
         }
         plan
     }
 
+    /// Folds one shard; answers where the rows go when there are any.
     fn fold_shard<'a>(
         &mut self,
         plan: &mut Plan<'a>,
@@ -122,12 +143,12 @@ impl Folder<'_> {
         projection: usize,
         slice: Slice<'a>,
         now: Instant,
-    ) {
-        let Some(shard) = self.shards.get_mut(&slice.shard) else { return };
+    ) -> Option<Schema> {
+        let shard = self.shards.get_mut(&slice.shard)?;
         let room = self.park_limit.saturating_sub(shard.parked_lately(now));
-        let Some(standing) = shard.standings.iter().find(|standing| standing.projection == projection) else { return };
-        let mut fold =
-            Fold { registry: self.registry, projection, slice: slice.shard, standing, room, parked: HashSet::new() };
+        let standing = shard.standings.iter().find(|standing| standing.projection == projection)?;
+        let (registry, feeds) = (self.registry, self.feeds);
+        let mut fold = Fold { registry, feeds, projection, slice: slice.shard, standing, room, parked: HashSet::new() };
         let mut at = standing.sequence;
         let mut last = None;
         for item in slice.items {
@@ -139,31 +160,33 @@ impl Folder<'_> {
             if (sequence != at + 1 && !faults::has(Bug::ReadPastGap)) || sequence > standing.until {
                 break;
             }
-            if !fold.one(plan, batch, item, self.refused) {
-                plan.overrun.push(slice.shard);
+            if let Err(error) = fold.one(plan, batch, item, self.refused) {
+                plan.overrun.push(Overrun { shard: slice.shard, event: &item.event, error });
                 break;
             }
             at = sequence;
             last = Some(&item.event);
         }
-        let Some(last) = last else { return };
+        let last = last?;
         let Fold { parked, .. } = fold;
         plan.moves.push(Move {
             projection,
             shard: slice.shard,
             from: standing.sequence,
             to: at,
-            generation: standing.generation,
+            revision: standing.revision,
             parked,
             event_time: last.time,
             last: last.id,
         });
+        Some(standing.home.clone())
     }
 }
 
 /// The fold of one shard for one projection.
 struct Fold<'s> {
     registry: Registry,
+    feeds: bool,
     projection: usize,
     slice: ShardId,
     standing: &'s Standing,
@@ -172,13 +195,19 @@ struct Fold<'s> {
 }
 
 impl Fold<'_> {
-    /// Folds one event; false when that would park more streams than may be, and nothing was done.
-    fn one<'a>(&mut self, plan: &mut Plan<'a>, batch: &mut dyn AnyBatch, item: &'a Item, refused: &Refused) -> bool {
+    /// Folds one event. When that would park more streams than may be, nothing is done, and why it cannot be applied is the error.
+    fn one<'a>(
+        &mut self,
+        plan: &mut Plan<'a>,
+        batch: &mut dyn AnyBatch,
+        item: &'a Item,
+        refused: &Refused,
+    ) -> Result<(), String> {
         let event = &item.event;
         let stream = event.stream.id;
         if self.standing.parked.contains(&stream) || self.parked.contains(&stream) {
             self.put_aside(plan, item, None);
-            return true;
+            return Ok(());
         }
         let applied = match (&item.data, refused.get(&(self.projection, event.id))) {
             (_, Some(error)) => Err(Poison::new(error.clone())),
@@ -187,7 +216,8 @@ impl Fold<'_> {
         };
         match applied {
             Ok(data) => {
-                if let Some(change) = self.registry[self.projection].change(event, data) {
+                let change = if self.feeds { self.registry[self.projection].change(event, data) } else { None };
+                if let Some(change) = change {
                     plan.feed.push(FeedRow {
                         projection: self.projection,
                         shard: self.slice,
@@ -201,14 +231,14 @@ impl Fold<'_> {
             Err(poison) => {
                 let parkings = plan.parkings.entry(self.slice).or_default();
                 if !parkings.contains(&stream) && parkings.len() >= self.room {
-                    return false;
+                    return Err(poison.to_string());
                 }
                 parkings.insert(stream);
                 self.parked.insert(stream);
                 self.put_aside(plan, item, Some(poison.to_string()));
             }
         }
-        true
+        Ok(())
     }
 
     fn put_aside<'a>(&self, plan: &mut Plan<'a>, item: &'a Item, error: Option<String>) {

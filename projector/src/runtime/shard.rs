@@ -1,7 +1,7 @@
-//! What a worker knows of the shards that it holds: how far each projection stands, which streams are parked, and whether the shard
-//! has to rest.
+//! What a worker knows of the shards that it holds: how far each projection stands and where its rows live, which streams are
+//! parked, and whether the shard has to rest.
 //!
-//! Owns this memory and how it is loaded. The truth is in `checkpoint` and `dead_letter`; every write compares with it.
+//! Owns this memory and how it is loaded. The truth is in `checkpoint`, `dead_letter` and `generation`; every write compares with it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -9,11 +9,14 @@ use std::{
 };
 
 use docket_events::{Category, ShardId};
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::projection::{Registry, Schema};
+use crate::{
+    generation,
+    projection::{Registry, Schema},
+};
 
 /// How long the parking of streams is remembered against a shard.
 pub(crate) const PARKING_WINDOW: Duration = Duration::from_secs(60);
@@ -23,13 +26,15 @@ pub(crate) const PARKING_WINDOW: Duration = Duration::from_secs(60);
 pub(crate) struct Standing {
     /// Which projection, as the registry counts.
     pub(crate) projection: usize,
+    /// Where its rows are.
+    pub(crate) home: Schema,
     /// The sequence applied.
     pub(crate) sequence: u64,
-    /// How often the set of parked streams changed.
-    pub(crate) generation: i64,
+    /// How often the set of parked streams, or the home, changed.
+    pub(crate) revision: i64,
     /// The streams that are parked.
     pub(crate) parked: HashSet<Uuid>,
-    /// The last sequence that it is to apply; all, but in a check.
+    /// The last sequence that it is to apply; all, but in a check and in a rebuild.
     pub(crate) until: u64,
 }
 
@@ -89,18 +94,29 @@ impl Shard {
     }
 }
 
-/// How far each projection is to go in each shard, in a check.
+/// How far each projection is to go in each shard, in a check and in a rebuild.
 pub(crate) type Limits = HashMap<(&'static str, ShardId), u64>;
+
+/// What was loaded.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) shards: BTreeMap<ShardId, Shard>,
+    /// Projections that are left alone, with the version that made their live rows.
+    pub(crate) outdated: BTreeMap<usize, u32>,
+}
 
 const CREATE: &str = "insert into {schema}.checkpoint (projection, category, shard)
      select * from unnest($1::text[], $2::smallint[], $3::smallint[]) on conflict do nothing";
 
+// In one statement: a home that were older than the checkpoint beside it would be written to, and nothing would notice.
 const LOAD: &str = "select c.projection, c.category, c.shard, c.sequence, c.parked,
             array(select distinct d.stream_id from {schema}.dead_letter d
-                  where d.projection = c.projection and d.category = c.category and d.shard = c.shard) as streams
+                  where d.projection = c.projection and d.category = c.category and d.shard = c.shard) as streams,
+            g.version, g.home
      from {schema}.checkpoint c
      join unnest($1::text[], $2::smallint[], $3::smallint[]) as w (projection, category, shard)
-         on c.projection = w.projection and c.category = w.category and c.shard = w.shard";
+         on c.projection = w.projection and c.category = w.category and c.shard = w.shard
+     left join read.generation g on g.projection = c.projection and g.state = 'live'";
 
 /// Loads where the projections stand in `wanted`, and makes the checkpoints that are missing.
 pub(crate) async fn load(
@@ -109,7 +125,7 @@ pub(crate) async fn load(
     registry: Registry,
     wanted: &[ShardId],
     limits: Option<&Limits>,
-) -> Result<BTreeMap<ShardId, Shard>, sqlx::Error> {
+) -> Result<Loaded, sqlx::Error> {
     let places: Vec<(usize, ShardId)> = wanted
         .iter()
         .flat_map(|shard| {
@@ -121,28 +137,52 @@ pub(crate) async fn load(
     let names: Vec<&str> = places.iter().map(|(projection, _)| registry[*projection].info().name).collect();
     let categories: Vec<i16> = places.iter().map(|(_, shard)| shard.category.code()).collect();
     let shards: Vec<i16> = places.iter().map(|(_, shard)| shard.shard as i16).collect();
+    if schema.is_live() {
+        generation::register(&mut *connection, registry).await?;
+    }
     sqlx::query(schema.sql(CREATE)).bind(&names).bind(&categories).bind(&shards).execute(&mut *connection).await?;
     let rows =
         sqlx::query(schema.sql(LOAD)).bind(&names).bind(&categories).bind(&shards).fetch_all(&mut *connection).await?;
-    let mut loaded: BTreeMap<ShardId, Shard> = wanted
-        .iter()
-        .map(|shard| (*shard, Shard { standings: Vec::new(), last: None, rest: None, parkings: VecDeque::new() }))
-        .collect();
+    let empty =
+        |shard: &ShardId| (*shard, Shard { standings: Vec::new(), last: None, rest: None, parkings: VecDeque::new() });
+    let mut loaded = Loaded { shards: wanted.iter().map(empty).collect(), outdated: BTreeMap::new() };
     for row in rows {
-        let (name, category, shard): (&str, i16, i16) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let Some(category) = Category::from_code(category) else { continue };
-        let id = ShardId { category, shard: shard as u16 };
-        let Some(projection) = registry.iter().position(|projection| projection.info().name == name) else { continue };
-        let Some(shard) = loaded.get_mut(&id) else { continue };
-        let until =
-            limits.map_or(u64::MAX, |limits| limits.get(&(registry[projection].info().name, id)).copied().unwrap_or(0));
-        shard.standings.push(Standing {
-            projection,
-            sequence: row.try_get::<i64, _>(3)? as u64,
-            generation: row.try_get(4)?,
-            parked: row.try_get::<Vec<Uuid>, _>(5)?.into_iter().collect(),
-            until,
-        });
+        take(&mut loaded, schema, registry, limits, &row)?;
     }
     Ok(loaded)
+}
+
+/// Takes over one checkpoint.
+fn take(
+    loaded: &mut Loaded,
+    schema: &Schema,
+    registry: Registry,
+    limits: Option<&Limits>,
+    row: &PgRow,
+) -> Result<(), sqlx::Error> {
+    let (name, category, shard): (&str, i16, i16) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let Some(category) = Category::from_code(category) else { return Ok(()) };
+    let id = ShardId { category, shard: shard as u16 };
+    let Some(projection) = registry.iter().position(|projection| projection.info().name == name) else { return Ok(()) };
+    let info = registry[projection].info();
+    let home = if schema.is_live() {
+        let version = row.try_get::<i32, _>(6)? as u32;
+        if version != info.version {
+            loaded.outdated.insert(projection, version);
+            return Ok(());
+        }
+        Schema::home(row.try_get(7)?)?
+    } else {
+        schema.clone()
+    };
+    let Some(shard) = loaded.shards.get_mut(&id) else { return Ok(()) };
+    shard.standings.push(Standing {
+        projection,
+        home,
+        sequence: row.try_get::<i64, _>(3)? as u64,
+        revision: row.try_get(4)?,
+        parked: row.try_get::<Vec<Uuid>, _>(5)?.into_iter().collect(),
+        until: limits.map_or(u64::MAX, |limits| limits.get(&(info.name, id)).copied().unwrap_or(0)),
+    });
+    Ok(())
 }

@@ -102,9 +102,12 @@ async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another
     let start = |shutdown: &Shutdown| {
         let (config, database, shutdown) = (config.clone(), world.database.clone(), shutdown.clone());
         let (journal, read, installation) = (world.journal.clone(), world.read.clone(), world.installation);
-        tokio::spawn(
-            async move { docket_projector::run(config, &database, installation, &journal, &read, &shutdown).await },
-        )
+        tokio::spawn(async move {
+            {
+                let mode = tokio::sync::watch::channel(docket_log::Mode::Journal).1;
+                docket_projector::run(config, &database, installation, (None, mode), (&journal, &read), &shutdown).await
+            }
+        })
     };
     let first = start(&shutdowns[0]);
     populate(&world, 10, 5).await;

@@ -15,7 +15,7 @@ use docket_events::{
     },
 };
 use docket_log::{
-    Bell, Installation, Topic, Vault,
+    Bell, Installation, Mode, Topic, Vault,
     journal::JournalReader,
     migrate,
     reader::{ReadError, Reader},
@@ -56,7 +56,7 @@ async fn make_template() -> Installation {
     owner.execute(AssertSqlSafe(format!("create database {TEMPLATE}"))).await.expect("created");
     let mut template = PgConnection::connect_with(&cluster.connect_options(OWNER, TEMPLATE)).await.expect("connected");
     migrate::migrate(&mut template).await.expect("migrated");
-    let installation = Installation::set_up(&mut template, ids::new_id(), SHARDS).await.expect("set up");
+    let installation = Installation::set_up(&mut template, ids::new_id(), SHARDS, Mode::Journal).await.expect("set up");
     template.close().await.expect("closed");
     installation
 }

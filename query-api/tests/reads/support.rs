@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{Category, ShardId, StreamId};
-use docket_log::{Bell, Installation, Position, Topic};
+use docket_log::{Bell, Installation, Mode, Position, Topic};
 use docket_platform::{
     Shutdown,
     auth::{Authenticator, Keys, Principal, Role, SigningKey},
@@ -49,7 +49,7 @@ async fn make_template() -> Installation {
     admin.execute(AssertSqlSafe(format!("create database {TEMPLATE}"))).await.unwrap();
     let mut connection = cluster.connect_options(OWNER, TEMPLATE).connect().await.unwrap();
     docket_log::migrate::migrate(&mut connection).await.unwrap();
-    let installation = Installation::set_up(&mut connection, ids::new_id(), SHARDS).await.unwrap();
+    let installation = Installation::set_up(&mut connection, ids::new_id(), SHARDS, Mode::Journal).await.unwrap();
     for projection in ["consultation", "consultation_stats", "identity"] {
         let category = if projection == "identity" { Category::Identity } else { Category::Consultation };
         for shard in installation.shards_of(category) {
