@@ -162,11 +162,17 @@ impl LogReader {
 
     /// Keeps what was refused where operators look.
     async fn report(&self, strangers: &[Stranger]) {
-        for stranger in strangers {
+        let kept = &strangers[..strangers.len().min(STRANGERS)];
+        for stranger in kept {
             tracing::error!(shard = %stranger.shard, offset = stranger.offset, reason = %stranger.reason,
                 "a message on the log is not ours and is left out");
         }
-        let kept = &strangers[..strangers.len().min(STRANGERS)];
+        if kept.len() < strangers.len() {
+            tracing::error!(
+                left_out = strangers.len() - kept.len(),
+                "more such messages, which are not noted one by one"
+            );
+        }
         let written = sqlx::query(
             "insert into write.foreign_message (category, shard, log_offset, reason)
              select * from unnest($1::smallint[], $2::smallint[], $3::bigint[], $4::text[]) on conflict do nothing",

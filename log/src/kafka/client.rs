@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use docket_events::{Category, ShardId};
@@ -10,7 +10,7 @@ use rdkafka::{
     ClientConfig, ClientContext,
     admin::AdminClient,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::ConsumerContext,
+    consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError as ClientError, RDKafkaErrorCode},
 };
 
@@ -21,6 +21,10 @@ use super::{
 
 /// How long a question to the brokers may take.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+/// How long a question waits before we listen whether the brokers refuse us: then it would wait in vain.
+const LISTEN: Duration = Duration::from_millis(500);
+/// How long what was heard explains an error: an old trouble says nothing of a new one.
+const FRESH: Duration = Duration::from_secs(15);
 
 /// Where Kafka is. Clones are the same.
 #[derive(Debug, Clone)]
@@ -35,7 +39,14 @@ struct Inner {
 
 /// Hears what a client has to say of its connections, and remembers the last of it: an error alone says only "timed out".
 #[derive(Debug, Clone, Default)]
-pub struct Hearing(Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>);
+pub struct Hearing(Arc<Mutex<Option<Heard>>>);
+
+#[derive(Debug, Clone)]
+struct Heard {
+    code: RDKafkaErrorCode,
+    reason: String,
+    at: Instant,
+}
 
 impl ClientContext for Hearing {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
@@ -54,7 +65,7 @@ impl ClientContext for Hearing {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers are down" comes last and says least.
         if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
-            *last = Some((code, reason.to_owned()));
+            *last = Some(Heard { code, reason: reason.to_owned(), at: Instant::now() });
         }
     }
 }
@@ -63,7 +74,25 @@ impl ConsumerContext for Hearing {}
 
 impl Hearing {
     fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.filter(|heard| heard.at.elapsed() < FRESH).map(|heard| (heard.code, heard.reason))
+    }
+
+    fn is_refused(&self) -> bool {
+        self.last().is_some_and(|(code, _)| is_refusal(code))
+    }
+}
+
+/// A client for questions, and what it hears.
+pub(crate) struct Asker {
+    pub(crate) consumer: BaseConsumer<Hearing>,
+    pub(crate) hearing: Hearing,
+}
+
+impl Asker {
+    /// Lets the client tell what happened to its connections; it does so only when polled. Nothing may be assigned.
+    fn listen(&self) {
+        while self.consumer.poll(Duration::ZERO).is_some() {}
     }
 }
 
@@ -139,6 +168,8 @@ impl Kafka {
             .set("client.id", "docket")
             .set("security.protocol", args.security.name())
             .set("socket.keepalive.enable", "true")
+            // A topic that is gone is missed soon, instead of being waited for as one that is about to be made.
+            .set("topic.metadata.propagation.max.ms", "2000")
             // A broker that comes back is met soon.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
@@ -187,25 +218,41 @@ impl Kafka {
         self.client(&[])
     }
 
+    /// A client for questions.
+    pub(crate) fn asker(&self, settings: &[(&str, &str)]) -> Result<Asker, KafkaError> {
+        let (consumer, hearing) = self.client(settings)?;
+        Ok(Asker { consumer, hearing })
+    }
+
+    /// Puts a question until it is answered, the time is over, or the brokers refuse us. Blocks.
+    pub(crate) fn ask<T>(
+        &self,
+        asker: &Asker,
+        question: impl Fn(&BaseConsumer<Hearing>, Duration) -> Result<T, ClientError>,
+    ) -> Result<T, KafkaError> {
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            let error = match question(&asker.consumer, LISTEN) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            asker.listen();
+            let is_silent = error.rdkafka_error_code().is_some_and(is_silence);
+            if !is_silent || asker.hearing.is_refused() || Instant::now() >= deadline {
+                return Err(self.explain(error, &asker.hearing));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// What an error of a client means, with what the client heard.
     pub(crate) fn explain(&self, error: ClientError, hearing: &Hearing) -> KafkaError {
         let brokers = self.0.brokers.clone();
         let heard = hearing.last();
         let code = error.rdkafka_error_code();
-        let refused = |code: RDKafkaErrorCode| {
-            matches!(
-                code,
-                RDKafkaErrorCode::Authentication
-                    | RDKafkaErrorCode::SaslAuthenticationFailed
-                    | RDKafkaErrorCode::SSL
-                    | RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed
-                    | RDKafkaErrorCode::UnsupportedSASLMechanism
-            )
-        };
         match (code, heard) {
-            (_, Some((heard, reason))) if refused(heard) => KafkaError::Refused { brokers, reason },
-            (Some(code), _) if refused(code) => KafkaError::Refused { brokers, reason: error.to_string() },
+            (_, Some((heard, reason))) if is_refusal(heard) => KafkaError::Refused { brokers, reason },
+            (Some(code), _) if is_refusal(code) => KafkaError::Refused { brokers, reason: error.to_string() },
             (Some(code), heard) if is_silence(code) => {
                 KafkaError::Unreachable { brokers, reason: heard.map(|(_, reason)| reason) }
             }
@@ -213,6 +260,19 @@ impl Kafka {
             _ => KafkaError::Client(error),
         }
     }
+}
+
+/// Whether a code means that we are not let in.
+const fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::SSL
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::UnsupportedSASLMechanism
+    )
 }
 
 /// Whether a code means that nobody answered.

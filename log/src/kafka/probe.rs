@@ -8,14 +8,12 @@ use std::{
 
 use docket_events::{Category, Recorded, ShardId};
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError as ClientError,
+    Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError as ClientError, types::RDKafkaErrorCode,
 };
 use uuid::Uuid;
 
 use super::{
-    client::{ANSWER, Hearing, Kafka},
+    client::{Asker, Kafka, is_silence},
     error::{KafkaError, is_unknown_topic},
     message::{self, Foreign, MacKey},
     topics::blocking,
@@ -23,8 +21,8 @@ use super::{
 
 /// How far back a partition's end is searched for the last event of ours, step by step.
 const WINDOWS: [i64; 4] = [1, 64, 4096, i64::MAX];
-/// How long a page may take to come when the broker has it.
-const PAGE: Duration = Duration::from_secs(10);
+/// How long nothing may come though the broker has more.
+const PAGE: Duration = Duration::from_secs(5);
 
 /// The last event of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +71,7 @@ pub struct Page {
 pub struct Probe {
     kafka: Kafka,
     key: MacKey,
-    asking: Arc<Mutex<Asking>>,
-}
-
-struct Asking {
-    consumer: BaseConsumer<Hearing>,
-    hearing: Hearing,
+    asker: Arc<Mutex<Asker>>,
 }
 
 impl std::fmt::Debug for Probe {
@@ -93,7 +86,7 @@ impl Probe {
     /// # Errors
     /// When the settings cannot be used.
     pub fn new(kafka: &Kafka, key: MacKey) -> Result<Self, KafkaError> {
-        let (consumer, hearing) = kafka.client(&[
+        let asker = kafka.asker(&[
             ("group.id", "docket.probe"),
             ("enable.auto.commit", "false"),
             ("enable.partition.eof", "true"),
@@ -101,7 +94,7 @@ impl Probe {
             ("fetch.wait.max.ms", "50"),
             ("check.crcs", "true"),
         ])?;
-        Ok(Self { kafka: kafka.clone(), key, asking: Arc::new(Mutex::new(Asking { consumer, hearing })) })
+        Ok(Self { kafka: kafka.clone(), key, asker: Arc::new(Mutex::new(asker)) })
     }
 
     /// Where each of `shards` begins and ends, with its last event.
@@ -111,10 +104,10 @@ impl Probe {
     pub async fn edges(&self, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>, KafkaError> {
         let (probe, shards) = (self.clone(), shards.to_vec());
         blocking(move || {
-            let asking = probe.asking.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut edges = probe.watermarks(&asking, &shards)?;
+            let asker = probe.asker.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut edges = probe.watermarks(&asker, &shards)?;
             for category in Category::ALL {
-                probe.find_last(&asking, category, &mut edges)?;
+                probe.find_last(&asker, category, &mut edges)?;
             }
             Ok(edges)
         })
@@ -128,11 +121,11 @@ impl Probe {
     pub async fn page(&self, shard: ShardId, offset: i64, end: i64, limit: usize) -> Result<Page, KafkaError> {
         let probe = self.clone();
         blocking(move || {
-            let asking = probe.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let asker = probe.asker.lock().unwrap_or_else(PoisonError::into_inner);
             let mut page = Page { next: offset, ..Page::default() };
             let end = end.min(offset.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX)));
             if offset < end {
-                probe.walk(&asking, shard.category, &[(shard, offset, end)], &mut |shard, at, event| {
+                probe.walk(&asker, shard.category, &[(shard, offset, end)], &mut |shard, at, event| {
                     page.next = at + 1;
                     match event {
                         Ok(event) => page.events.push(event),
@@ -146,30 +139,31 @@ impl Probe {
         .await
     }
 
-    fn watermarks(&self, asking: &Asking, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>, KafkaError> {
+    fn watermarks(&self, asker: &Asker, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>, KafkaError> {
         let mut edges = BTreeMap::new();
         for shard in shards {
             let topic = self.kafka.topic(shard.category);
-            let (low, end) = asking
-                .consumer
-                .fetch_watermarks(topic, i32::from(shard.shard), ANSWER)
-                .map_err(|error| self.explain(error, asking, topic))?;
+            let partition = i32::from(shard.shard);
+            let (low, end) = self
+                .kafka
+                .ask(asker, |consumer, patience| consumer.fetch_watermarks(topic, partition, patience))
+                .map_err(|error| named(error, topic))?;
             edges.insert(*shard, Edge { low, end, last: None });
         }
         Ok(edges)
     }
 
-    fn explain(&self, error: ClientError, asking: &Asking, topic: &str) -> KafkaError {
+    fn explain(&self, error: ClientError, asker: &Asker, topic: &str) -> KafkaError {
         if is_unknown_topic(&error) {
             return KafkaError::Missing(topic.to_owned());
         }
-        self.kafka.explain(error, &asking.hearing)
+        self.kafka.explain(error, &asker.hearing)
     }
 
     /// Fills in the last events of one category: the last message nearly always, farther back where strangers stand at the end.
     fn find_last(
         &self,
-        asking: &Asking,
+        asker: &Asker,
         category: Category,
         edges: &mut BTreeMap<ShardId, Edge>,
     ) -> Result<(), KafkaError> {
@@ -183,7 +177,7 @@ impl Probe {
             if open.is_empty() {
                 break;
             }
-            self.walk(asking, category, &open, &mut |shard, _, event| {
+            self.walk(asker, category, &open, &mut |shard, _, event| {
                 if let (Ok(event), Some(edge)) = (event, edges.get_mut(&shard)) {
                     edge.last = Some(Last { sequence: event.sequence, id: event.id });
                 }
@@ -195,7 +189,7 @@ impl Probe {
     /// Reads ranges of one category's partitions, each from an offset to before another.
     fn walk(
         &self,
-        asking: &Asking,
+        asker: &Asker,
         category: Category,
         ranges: &[(ShardId, i64, i64)],
         each: &mut dyn FnMut(ShardId, i64, Result<Recorded, Foreign>),
@@ -205,15 +199,15 @@ impl Probe {
         for (shard, from, _) in ranges {
             list.add_partition_offset(topic, i32::from(shard.shard), Offset::Offset(*from))?;
         }
-        asking.consumer.assign(&list)?;
-        let walked = self.poll(asking, topic, ranges, each);
-        asking.consumer.unassign()?;
+        asker.consumer.assign(&list)?;
+        let walked = self.poll(asker, topic, ranges, each);
+        asker.consumer.unassign()?;
         walked
     }
 
     fn poll(
         &self,
-        asking: &Asking,
+        asker: &Asker,
         topic: &str,
         ranges: &[(ShardId, i64, i64)],
         each: &mut dyn FnMut(ShardId, i64, Result<Recorded, Foreign>),
@@ -221,7 +215,7 @@ impl Probe {
         let mut open: VecDeque<(ShardId, i64)> = ranges.iter().map(|(shard, _, end)| (*shard, *end)).collect();
         let mut patience = Instant::now() + PAGE;
         while !open.is_empty() {
-            match asking.consumer.poll(Duration::from_millis(100)) {
+            match asker.consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
                     patience = Instant::now() + PAGE;
                     let Some(shard) = self.kafka.shard(message.topic(), message.partition()) else { continue };
@@ -237,14 +231,21 @@ impl Probe {
                 Some(Err(ClientError::PartitionEOF(partition))) => {
                     open.retain(|(shard, _)| i32::from(shard.shard) != partition);
                 }
-                Some(Err(error)) => return Err(self.explain(error, asking, topic)),
-                None if Instant::now() >= patience => {
-                    let error = ClientError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OperationTimedOut);
-                    return Err(self.explain(error, asking, topic));
-                }
+                // Connections come and go; patience tells whether it lasts.
+                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_silence) => {}
+                Some(Err(error)) => return Err(self.explain(error, asker, topic)),
                 None => {}
+            }
+            if Instant::now() >= patience {
+                let error = ClientError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+                return Err(self.explain(error, asker, topic));
             }
         }
         Ok(())
     }
+}
+
+/// Names the topic that a question was about.
+fn named(error: KafkaError, topic: &str) -> KafkaError {
+    if matches!(error, KafkaError::Missing(_)) { KafkaError::Missing(topic.to_owned()) } else { error }
 }

@@ -22,8 +22,8 @@ use rdkafka::{
 };
 
 use super::{
-    client::{ANSWER, Hearing, Kafka, is_silence},
-    error::{KafkaError, is_unknown_topic},
+    client::{Hearing, Kafka, is_silence},
+    error::KafkaError,
     message::{self, MacKey},
     probe::Stranger,
     topics::blocking,
@@ -121,7 +121,7 @@ impl Following {
         self.cursors.get(&shard).map(|cursor| cursor.handed)
     }
 
-    /// Whether any partition is followed.
+    /// Whether no partition is followed.
     pub(crate) fn is_idle(&self) -> bool {
         self.cursors.is_empty()
     }
@@ -232,7 +232,8 @@ impl Following {
     fn pull(&mut self, limit: usize) -> Pulled {
         let Self { kafka, key, consumer, cursors, pending, strangers, .. } = self;
         let mut stream = consumer.stream();
-        while *pending < limit {
+        // Strangers count too: a topic full of them must not keep us here.
+        while *pending + strangers.len() < limit {
             match stream.next().now_or_never().flatten() {
                 Some(Ok(message)) => *pending += take(&message, kafka, key, cursors, strangers),
                 Some(Err(error)) if is_passing(&error) => tracing::debug!(target: "kafka", %error, "reading"),
@@ -257,17 +258,17 @@ impl Following {
                         return;
                     }
                 }
-                Err(error) => {
+                Err(error) if is_passing(&error) => {
                     tracing::debug!(target: "kafka", %error, "waiting");
-                    if !is_passing(&error) {
-                        // The next read will look more closely; this one was taken off the queue.
-                        cursors.clear();
-                        return;
-                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the topics are not what they were: reading on from the journal");
+                    break;
                 }
             }
         }
+        self.start_anew();
     }
 
     /// Messages that were refused since the last call.
@@ -303,14 +304,15 @@ impl Following {
 pub(crate) async fn find(kafka: &Kafka, wanted: Vec<(ShardId, u64)>) -> Result<Vec<(ShardId, i64)>, KafkaError> {
     let kafka = kafka.clone();
     blocking(move || {
-        let (probe, hearing) = consumer(&kafka)?;
+        let asker = kafka.asker(&[("group.id", &kafka.group()), ("enable.auto.commit", "false")])?;
         let mut starts = Vec::new();
         for (shard, sequence) in wanted {
-            let topic = kafka.topic(shard.category);
-            let (low, end) = match probe.fetch_watermarks(topic, i32::from(shard.shard), ANSWER) {
+            let (topic, partition) = (kafka.topic(shard.category), i32::from(shard.shard));
+            let asked = kafka.ask(&asker, |consumer, patience| consumer.fetch_watermarks(topic, partition, patience));
+            let (low, end) = match asked {
                 Ok(marks) => marks,
-                Err(error) if is_unknown_topic(&error) => continue,
-                Err(error) => return Err(kafka.explain(error, &hearing)),
+                Err(KafkaError::Missing(_)) => continue,
+                Err(error) => return Err(error),
             };
             let offset = i64::try_from(sequence).unwrap_or(i64::MAX).max(low);
             if offset <= end {
