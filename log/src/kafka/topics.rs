@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use docket_events::{Category, envelope::MAX_EVENT_BYTES};
 use rdkafka::{
-    admin::{AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
-    consumer::{BaseConsumer, Consumer},
+    admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
+    consumer::Consumer,
     types::RDKafkaErrorCode,
 };
 
@@ -37,12 +37,53 @@ struct Found {
     replicas: usize,
 }
 
+/// What the brokers say of themselves and of the log.
+struct Described {
+    /// One of them.
+    broker: Option<i32>,
+    topics: BTreeMap<String, Found>,
+}
+
+/// A topic as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Surveyed {
+    pub(crate) category: Category,
+    topic: String,
+    /// Why it cannot hold the log.
+    problems: Vec<String>,
+    /// The largest message that it takes.
+    pub(crate) message_bytes: u64,
+}
+
+impl Surveyed {
+    /// What makes it useless for every event; one that only takes too small messages is none of these.
+    pub(crate) fn unfit(&self) -> Option<KafkaError> {
+        let (topic, problems) = (self.topic.clone(), self.problems.clone());
+        (!problems.is_empty()).then_some(KafkaError::Topic { topic, problems })
+    }
+
+    /// Everything that is wrong with it.
+    fn wrong(mut self) -> Option<KafkaError> {
+        if self.message_bytes < MIN_MESSAGE_BYTES {
+            let bytes = self.message_bytes;
+            self.problems.push(format!("max.message.bytes is {bytes}, and must be {MIN_MESSAGE_BYTES} at least"));
+        }
+        self.unfit()
+    }
+}
+
 /// Makes the topics that are missing, and verifies all of them.
 ///
 /// # Errors
 /// See [`KafkaError`]; [`KafkaError::Topic`] says everything that is wrong with the first topic that does not fit.
 pub async fn ensure(kafka: &Kafka, shards: u16, missing: Missing) -> Result<(), KafkaError> {
-    let mut found = describe(kafka).await?;
+    let surveyed = survey(kafka, shards, missing).await?;
+    surveyed.into_iter().find_map(Surveyed::wrong).map_or(Ok(()), Err)
+}
+
+/// Makes the topics that are missing, and looks what is wrong with each. One that no broker knows of yet is left out.
+pub(crate) async fn survey(kafka: &Kafka, shards: u16, missing: Missing) -> Result<Vec<Surveyed>, KafkaError> {
+    let Described { broker, topics: mut found } = describe(kafka).await?;
     let absent: Vec<&str> = Category::ALL
         .iter()
         .map(|category| kafka.topic(*category))
@@ -52,29 +93,21 @@ pub async fn ensure(kafka: &Kafka, shards: u16, missing: Missing) -> Result<(), 
         if missing == Missing::Refuse {
             return Err(KafkaError::Missing(absent.join(", ")));
         }
-        make(kafka, &absent, shards).await?;
-        found = describe(kafka).await?;
+        make(kafka, broker, &absent, shards).await?;
+        found = describe(kafka).await?.topics;
     }
-    for category in Category::ALL {
-        let topic = kafka.topic(category);
-        // The controller knows it, the broker that we asked may not yet.
-        let Some(found) = found.get(topic) else { continue };
-        let problems = verify(kafka, topic, found, shards).await?;
-        if !problems.is_empty() {
-            return Err(KafkaError::Topic { topic: topic.to_owned(), problems });
-        }
-    }
-    Ok(())
+    verify(kafka, &found, shards).await
 }
 
-/// The topics of the log that are there.
-async fn describe(kafka: &Kafka) -> Result<BTreeMap<String, Found>, KafkaError> {
+/// Asks which topics of the log are there.
+async fn describe(kafka: &Kafka) -> Result<Described, KafkaError> {
     let kafka = kafka.clone();
     blocking(move || {
-        let (consumer, hearing): (BaseConsumer<Hearing>, _) = kafka.client(&[("group.id", "docket")])?;
+        let asker = kafka.asker(&[("group.id", "docket")])?;
         // All topics: to ask for one by name makes some brokers create it.
-        let metadata = consumer.fetch_metadata(None, ANSWER).map_err(|error| kafka.explain(error, &hearing))?;
-        Ok(metadata
+        let metadata = kafka.ask(&asker, |consumer, patience| consumer.fetch_metadata(None, patience))?;
+        let broker = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
+        let topics = metadata
             .topics()
             .iter()
             .filter(|topic| kafka.category(topic.name()).is_some() && topic.error().is_none())
@@ -83,7 +116,8 @@ async fn describe(kafka: &Kafka) -> Result<BTreeMap<String, Found>, KafkaError> 
                 let found = Found { partitions: topic.partitions().len(), replicas: replicas.unwrap_or(0) };
                 (topic.name().to_owned(), found)
             })
-            .collect())
+            .collect();
+        Ok(Described { broker, topics })
     })
     .await
 }
@@ -98,12 +132,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-async fn make(kafka: &Kafka, absent: &[&str], shards: u16) -> Result<(), KafkaError> {
+async fn make(kafka: &Kafka, broker: Option<i32>, absent: &[&str], shards: u16) -> Result<(), KafkaError> {
     let (admin, hearing) = kafka.admin()?;
     let args = kafka.args();
     let replication = args.replication.map_or(-1, i32::from);
     let bytes = MESSAGE_BYTES.to_string();
-    let min_isr = min_isr(kafka, args.replication.map_or(1, usize::from)).to_string();
+    let copies = match args.replication {
+        Some(copies) => Some(usize::from(copies)),
+        None => default_copies(&admin, broker).await,
+    };
+    let enough = copies.map(|copies| min_isr(kafka, copies).to_string());
     let topics: Vec<NewTopic<'_>> = absent
         .iter()
         .map(|topic| {
@@ -112,11 +150,10 @@ async fn make(kafka: &Kafka, absent: &[&str], shards: u16) -> Result<(), KafkaEr
                 .set("retention.ms", "-1")
                 .set("retention.bytes", "-1")
                 .set("max.message.bytes", &bytes);
-            // Unset, the brokers' own default holds, which knows how many copies they keep by default.
-            if args.min_isr.is_some() || args.replication.is_some() {
-                new.set("min.insync.replicas", &min_isr)
-            } else {
-                new
+            // Unset, the brokers' own default holds.
+            match &enough {
+                Some(enough) => new.set("min.insync.replicas", enough),
+                None => new,
             }
         })
         .collect();
@@ -136,47 +173,72 @@ async fn make(kafka: &Kafka, absent: &[&str], shards: u16) -> Result<(), KafkaEr
     Ok(())
 }
 
+/// How many copies the brokers keep of a topic for which nothing is said; none when they do not tell.
+async fn default_copies(admin: &AdminClient<Hearing>, broker: Option<i32>) -> Option<usize> {
+    let options = AdminOptions::new().request_timeout(Some(ANSWER));
+    let described = admin.describe_configs([&ResourceSpecifier::Broker(broker?)], &options).await.ok()?;
+    let config = described.into_iter().next()?.ok()?;
+    setting(&config, "default.replication.factor").parse().ok()
+}
+
 /// How many copies must have an event: what was asked for, else 2 of three.
 fn min_isr(kafka: &Kafka, replicas: usize) -> u64 {
     kafka.args().min_isr.map_or(if replicas >= 3 { 2 } else { 1 }, u64::from)
 }
 
-/// Everything that is wrong with a topic.
-async fn verify(kafka: &Kafka, topic: &str, found: &Found, shards: u16) -> Result<Vec<String>, KafkaError> {
+/// Asks for the settings of the topics, and compares them with what the log needs.
+async fn verify(kafka: &Kafka, found: &BTreeMap<String, Found>, shards: u16) -> Result<Vec<Surveyed>, KafkaError> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
     let (admin, hearing) = kafka.admin()?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER));
-    let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
-    let config: ConfigResource = match described.map_err(|error| kafka.explain(error, &hearing))?.into_iter().next() {
-        Some(Ok(config)) => config,
-        Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) | None => return Ok(Vec::new()),
-        Some(Err(code)) => return Ok(vec![format!("its settings cannot be read: {code}")]),
-    };
-    let is = |name: &str| config.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
-    let number = |name: &str| is(name).parse::<u64>().unwrap_or(0);
+    let wanted: Vec<ResourceSpecifier<'_>> = found.keys().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let described = admin.describe_configs(&wanted, &options).await;
+    let mut surveyed = Vec::new();
+    for ((topic, found), config) in found.iter().zip(described.map_err(|error| kafka.explain(error, &hearing))?) {
+        let Some(category) = kafka.category(topic) else { continue };
+        let (problems, message_bytes) = match config {
+            Ok(config) => (problems(kafka, found, &config, shards), number(&config, "max.message.bytes")),
+            // Gone since.
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => continue,
+            Err(code) => (vec![format!("its settings cannot be read: {code}")], MESSAGE_BYTES),
+        };
+        surveyed.push(Surveyed { category, topic: topic.clone(), problems, message_bytes });
+    }
+    Ok(surveyed)
+}
+
+fn setting(config: &ConfigResource, name: &str) -> String {
+    config.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default()
+}
+
+fn number(config: &ConfigResource, name: &str) -> u64 {
+    setting(config, name).parse().unwrap_or(0)
+}
+
+/// Everything that is wrong with a topic, but for the size of its messages.
+fn problems(kafka: &Kafka, found: &Found, config: &ConfigResource, shards: u16) -> Vec<String> {
     let mut problems = Vec::new();
     if found.partitions != usize::from(shards) {
         problems.push(format!("it has {} partitions, and the installation has {shards} shards", found.partitions));
     }
-    if is("cleanup.policy") != "delete" {
-        problems.push(format!("cleanup.policy is {}, and must be delete", is("cleanup.policy")));
+    let policy = setting(config, "cleanup.policy");
+    if policy != "delete" {
+        problems.push(format!("cleanup.policy is {policy}, and must be delete"));
     }
     for name in ["retention.ms", "retention.bytes"] {
-        if is(name) != "-1" {
-            problems.push(format!("{name} is {}, and must be -1: history is kept for ever", is(name)));
+        let value = setting(config, name);
+        if value != "-1" {
+            problems.push(format!("{name} is {value}, and must be -1: history is kept for ever"));
         }
     }
-    if number("max.message.bytes") < MIN_MESSAGE_BYTES {
-        problems.push(format!(
-            "max.message.bytes is {}, and must be {MIN_MESSAGE_BYTES} at least",
-            is("max.message.bytes")
-        ));
-    }
-    let wanted = min_isr(kafka, found.replicas);
-    if number("min.insync.replicas") < wanted {
-        problems.push(format!("min.insync.replicas is {}, and must be {wanted} at least", is("min.insync.replicas")));
+    let (enough, wanted) = (number(config, "min.insync.replicas"), min_isr(kafka, found.replicas));
+    if enough < wanted {
+        problems.push(format!("min.insync.replicas is {enough}, and must be {wanted} at least"));
     }
     if let Some(wanted) = kafka.args().replication.map(usize::from).filter(|wanted| found.replicas < *wanted) {
         problems.push(format!("it has {} copies, and must have {wanted}", found.replicas));
     }
-    Ok(problems)
+    problems
 }

@@ -11,6 +11,8 @@ pub(crate) struct Flight {
     pub(crate) acked: u64,
     /// All up to here is sent.
     pub(crate) sent: u64,
+    /// What was sent last may be refused: nothing goes after it before it is acknowledged.
+    pub(crate) alone: bool,
     /// Acknowledged ahead of something that is not yet.
     early: BTreeSet<u64>,
 }
@@ -18,7 +20,7 @@ pub(crate) struct Flight {
 impl Flight {
     /// Goes on behind `acked`; `marked` is where the mark stands.
     pub(crate) const fn resume(marked: u64, acked: u64) -> Self {
-        Self { marked, acked, sent: acked, early: BTreeSet::new() }
+        Self { marked, acked, sent: acked, alone: false, early: BTreeSet::new() }
     }
 
     /// Takes an acknowledgement, in whatever order they come. The mark moves over contiguous ones only.

@@ -17,6 +17,8 @@ use crate::{
 pub struct Sight {
     /// The topic's last event.
     pub topic: Option<Last>,
+    /// The offset behind the topic's last message.
+    pub end: u64,
     /// The mark: all up to here was acknowledged.
     pub mark: u64,
     /// The journal's last sequence.
@@ -101,6 +103,10 @@ pub fn judge(sight: Sight) -> Judgement {
         let (sequence, topic, journal) = (last.sequence, last.id, sight.journal_id);
         return Judgement::Diverged(Divergence::Forked { sequence, topic, journal });
     }
+    // Each sequence has a message of its own: a topic that was emptied and went on with later events is too short for what is marked.
+    if last.sequence.min(sight.mark) > sight.end {
+        return Judgement::Lost { has: 0 };
+    }
     if last.sequence < sight.mark {
         return Judgement::Lost { has: last.sequence };
     }
@@ -116,7 +122,7 @@ mod tests {
 
     fn sight(topic: Option<u64>, mark: u64, journal: u64) -> Sight {
         let topic = topic.map(|sequence| Last { sequence, id: ID });
-        Sight { topic, mark, journal, journal_id: Some(ID) }
+        Sight { topic, end: 100, mark, journal, journal_id: Some(ID) }
     }
 
     #[test]
@@ -130,6 +136,15 @@ mod tests {
         assert_eq!(judge(sight(Some(9), 7, 10)), Judgement::Agree { acked: 7 });
         assert_eq!(judge(sight(Some(7), 7, 10)), Judgement::Agree { acked: 7 });
         assert_eq!(judge(sight(Some(5), 7, 10)), Judgement::Lost { has: 5 });
+    }
+
+    #[test]
+    fn a_topic_that_lacks_what_stood_before_its_end_is_filled_from_the_beginning() {
+        let emptied = Sight { end: 1, ..sight(Some(9), 9, 10) };
+        assert_eq!(judge(emptied), Judgement::Lost { has: 0 });
+        assert_eq!(judge(Sight { end: 9, ..emptied }), Judgement::Agree { acked: 9 });
+        let gap_behind_the_mark = Sight { end: 3, ..sight(Some(4), 2, 10) };
+        assert_eq!(judge(gap_behind_the_mark), Judgement::Agree { acked: 2 });
     }
 
     #[test]

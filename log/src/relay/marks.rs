@@ -112,23 +112,21 @@ pub(crate) async fn note(pool: &PgPool, verdicts: &[(ShardId, Option<String>)]) 
 /// What the journal says of shards whose topic's end was looked at before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Journalled {
-    pub(crate) mark: u64,
     pub(crate) tail: u64,
     /// The event under the topic's last sequence.
     pub(crate) id: Option<Uuid>,
 }
 
-/// Looks up marks, tails, and the events under the topics' last sequences, in one snapshot.
+/// Looks up tails, and the events under the topics' last sequences, in one snapshot.
 pub(crate) async fn journalled(
     pool: &PgPool,
     ends: &[(ShardId, Option<Last>)],
 ) -> Result<BTreeMap<ShardId, Journalled>, sqlx::Error> {
     let (categories, numbers) = keys(ends.iter().map(|(shard, _)| *shard));
     let rows = sqlx::query(
-        "select s.category, s.shard, coalesce(p.sequence, 0), s.sequence, j.event_id
+        "select s.category, s.shard, s.sequence, j.event_id
          from unnest($1::smallint[], $2::smallint[], $3::bigint[]) as e (category, shard, sequence)
          join write.shard s on s.category = e.category and s.shard = e.shard
-         left join write.published p on p.category = e.category and p.shard = e.shard
          left join write.journal j on j.category = e.category and j.shard = e.shard and j.sequence = e.sequence",
     )
     .bind(categories)
@@ -140,8 +138,8 @@ pub(crate) async fn journalled(
     for row in rows {
         let Some(category) = Category::from_code(row.try_get(0)?) else { continue };
         let shard = ShardId { category, shard: row.try_get::<i16, _>(1)? as u16 };
-        let (mark, tail): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
-        found.insert(shard, Journalled { mark: mark as u64, tail: tail as u64, id: row.try_get(4)? });
+        let tail: i64 = row.try_get(2)?;
+        found.insert(shard, Journalled { tail: tail as u64, id: row.try_get(3)? });
     }
     Ok(found)
 }

@@ -101,6 +101,8 @@ pub async fn run(
         reader: JournalReader::new(pool.clone(), journal),
         breaker: Breaker::new("kafka", BreakerSettings::default()),
         refused: BTreeMap::new(),
+        unfit: BTreeMap::new(),
+        message_bytes: 0,
         mode: mode.clone(),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
@@ -117,6 +119,8 @@ pub async fn run(
             let all = Category::ALL.into_iter().flat_map(|category| installation.shards_of(category)).collect();
             let leases = Leases::join(pool.clone(), TEAM, ids::new_id(), ttl, all);
             let leave = CancellationToken::new();
+            // Whoever drops this future drops the leases with it.
+            let _given_up = leave.clone().drop_guard();
             // A relay declines nothing.
             let (_declines, declined) = mpsc::unbounded_channel();
             let keeper = tokio::spawn(lease::keep(leases, ttl, publish.clone(), declined, leave.clone()));

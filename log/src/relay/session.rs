@@ -25,14 +25,21 @@ use crate::kafka::{Kafka, KafkaError, MacKey, client::Hearing, message};
 pub(crate) const IN_FLIGHT: usize = 20_000;
 /// How long an event may be in flight before the session is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest batch, what it costs besides its messages, and what a message costs at most besides its data.
+const BATCH: u64 = 1_000_000;
+const BATCH_FRAME: u64 = 1024;
+const HEADERS: u64 = 4096;
 /// Bits of a delivery's tag that hold the sequence; the rest holds the shard.
 const SEQUENCE_BITS: u32 = 48;
 
 /// Tells of deliveries.
 pub(crate) struct Deliveries {
     hearing: Hearing,
-    told: mpsc::UnboundedSender<(usize, Option<RDKafkaErrorCode>)>,
+    told: mpsc::UnboundedSender<Delivery>,
 }
+
+/// The tag of what was sent; what went wrong, with the bytes of its data.
+type Delivery = (usize, Option<(RDKafkaErrorCode, usize)>);
 
 impl ClientContext for Deliveries {
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, fac: &str, message: &str) {
@@ -50,7 +57,10 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         let failed = match result {
             Ok(_) => None,
-            Err((error, _)) => Some(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                Some((code, message.payload_len()))
+            }
         };
         // Nobody listens to a session that was given up.
         let _ = self.told.send((tag, failed));
@@ -70,7 +80,7 @@ pub(crate) enum SessionError {
         shard: ShardId,
         /// Its sequence.
         sequence: u64,
-        /// The bytes of its data, as far as it is known.
+        /// The bytes of its data.
         bytes: usize,
     },
     /// The database did not answer.
@@ -93,20 +103,21 @@ pub(crate) struct Session {
     key: MacKey,
     hearing: Hearing,
     producer: ThreadedProducer<Deliveries>,
-    told: mpsc::UnboundedReceiver<(usize, Option<RDKafkaErrorCode>)>,
+    told: mpsc::UnboundedReceiver<Delivery>,
     pub(crate) flights: BTreeMap<ShardId, Flight>,
+    message_bytes: u64,
     in_flight: usize,
-    /// The largest event sent, to tell of it when the broker refuses one.
-    largest: BTreeMap<ShardId, (u64, usize)>,
 }
 
 impl Session {
-    /// A producer by the relay's settings (PERFORMANCE: batches come from what is in flight, not from waiting).
-    pub(crate) fn begin(kafka: &Kafka, key: &MacKey) -> Result<Self, KafkaError> {
+    /// A producer by the relay's settings (PERFORMANCE: batches come from what is in flight, not from waiting). `message_bytes` is
+    /// the largest message that every topic takes, which bounds a batch as well: or small events were refused with large ones.
+    pub(crate) fn begin(kafka: &Kafka, key: &MacKey, message_bytes: u64) -> Result<Self, KafkaError> {
         let (sender, told) = mpsc::unbounded_channel();
         let hearing = Hearing::default();
         let patience = PATIENCE.as_millis().to_string();
         let in_flight = (IN_FLIGHT * 2).to_string();
+        let batch = message_bytes.saturating_sub(BATCH_FRAME).clamp(1, BATCH).to_string();
         let config = kafka.configured(&[
             ("acks", "all"),
             ("enable.idempotence", "true"),
@@ -115,6 +126,7 @@ impl Session {
             ("compression.type", "zstd"),
             ("message.timeout.ms", &patience),
             ("message.max.bytes", "1048588"),
+            ("batch.size", &batch),
             ("queue.buffering.max.messages", &in_flight),
             ("queue.buffering.max.kbytes", "65536"),
         ]);
@@ -126,8 +138,8 @@ impl Session {
             producer,
             told,
             flights: BTreeMap::new(),
+            message_bytes,
             in_flight: 0,
-            largest: BTreeMap::new(),
         })
     }
 
@@ -146,13 +158,19 @@ impl Session {
         self.flights.iter().map(|(shard, flight)| (*shard, flight.sent)).collect()
     }
 
-    /// Sends an event, the next of its shard. False: the queue is full, nothing was sent.
+    /// Sends an event, the next of its shard. False: nothing was sent, and acknowledgements have to come first: any where the queue is
+    /// full; those of the shard where this event or the one before it may be refused. For a broker that has nothing of a producer
+    /// yet takes whatever comes first, and that would be what stands behind a refused event.
     pub(crate) fn send(&mut self, event: &Recorded) -> Result<bool, SessionError> {
         let shard = event.shard_id();
         let Some(flight) = self.flights.get_mut(&shard) else { return Ok(true) };
         if event.sequence != flight.sent + 1 {
             // The journal has no gaps; this read is older than what was sent since.
             return Ok(true);
+        }
+        let may_be_refused = event.data.len() as u64 + HEADERS > self.message_bytes;
+        if (flight.alone || may_be_refused) && flight.sent > flight.acked {
+            return Ok(false);
         }
         let key = event.stream.to_string();
         let record = BaseRecord::with_opaque_to(self.kafka.topic(shard.category), tag(shard, event.sequence))
@@ -164,14 +182,14 @@ impl Session {
         match self.producer.send(record) {
             Ok(()) => {
                 flight.sent = event.sequence;
+                flight.alone = may_be_refused;
                 self.in_flight += 1;
-                let largest = self.largest.entry(shard).or_default();
-                if event.data.len() >= largest.1 {
-                    *largest = (event.sequence, event.data.len());
-                }
                 Ok(true)
             }
             Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((ClientError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                Err(SessionError::TooLarge { shard, sequence: event.sequence, bytes: event.data.len() })
+            }
             Err((error, _)) => Err(self.failed(error).into()),
         }
     }
@@ -197,7 +215,7 @@ impl Session {
         }
     }
 
-    fn take(&mut self, (tag, failed): (usize, Option<RDKafkaErrorCode>)) -> Result<(), SessionError> {
+    fn take(&mut self, (tag, failed): Delivery) -> Result<(), SessionError> {
         self.in_flight = self.in_flight.saturating_sub(1);
         let (shard, sequence) = untag(tag);
         match failed {
@@ -207,12 +225,10 @@ impl Session {
                 }
                 Ok(())
             }
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                let bytes =
-                    self.largest.get(&shard).filter(|(known, _)| *known == sequence).map_or(0, |(_, bytes)| *bytes);
+            Some((RDKafkaErrorCode::MessageSizeTooLarge, bytes)) => {
                 Err(SessionError::TooLarge { shard, sequence, bytes })
             }
-            Some(code) => Err(self.failed(ClientError::MessageProduction(code)).into()),
+            Some((code, _)) => Err(self.failed(ClientError::MessageProduction(code)).into()),
         }
     }
 

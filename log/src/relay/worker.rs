@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use docket_events::ShardId;
+use docket_events::{Category, ShardId};
 use docket_platform::{Shutdown, breaker::Breaker};
 use sqlx::PgPool;
 use tokio::{sync::watch, time::Instant};
@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     flight::Flight,
     judge::{Judgement, Sight, judge},
-    marks::{self, Step},
+    marks::{self, Journalled, Step},
     metrics,
     session::{Session, SessionError},
 };
@@ -22,7 +22,7 @@ use crate::{
     installation::{Installation, Mode},
     journal::JournalReader,
     kafka::{
-        Kafka, KafkaError, MacKey, Probe,
+        Edge, Kafka, KafkaError, MacKey, Probe,
         topics::{self, Missing},
     },
     lease::Held,
@@ -58,6 +58,10 @@ pub(crate) struct Worker {
     pub(crate) shutdown: Shutdown,
     /// Shards with an event that the broker refuses, and until when they rest.
     pub(crate) refused: BTreeMap<ShardId, Instant>,
+    /// Categories whose topic cannot hold the log, and why.
+    pub(crate) unfit: BTreeMap<Category, String>,
+    /// The largest message that every topic took when the session began.
+    pub(crate) message_bytes: u64,
 }
 
 impl Worker {
@@ -102,6 +106,8 @@ impl Worker {
     async fn remember(&mut self, error: &SessionError) {
         let reason = error.to_string();
         let shards: Vec<ShardId> = match error {
+            // What was refused was a batch, perhaps: the next session makes smaller ones.
+            SessionError::TooLarge { .. } if self.takes_less().await => return,
             SessionError::TooLarge { shard, .. } => {
                 self.refused.insert(*shard, Instant::now() + REFUSED_REST);
                 vec![*shard]
@@ -111,6 +117,7 @@ impl Worker {
             }
             _ => return,
         };
+        shards.iter().for_each(|shard| metrics::halted(*shard, true));
         let verdicts: Vec<_> = shards.into_iter().map(|shard| (shard, Some(reason.clone()))).collect();
         tracing::error!(shards = verdicts.len(), reason, "the relay halts these shards");
         if let Err(error) = marks::note(&self.pool, &verdicts).await {
@@ -120,14 +127,27 @@ impl Worker {
 
     /// One producer's life. `proven` is settled once Kafka has answered.
     async fn session(&mut self, proven: &mut Option<docket_platform::breaker::Permit>) -> Result<(), SessionError> {
-        topics::ensure(&self.kafka, self.installation.shards, Missing::Make).await?;
-        let mut session = Session::begin(&self.kafka, &self.key)?;
+        self.message_bytes = self.survey(Missing::Make).await?;
+        let mut session = Session::begin(&self.kafka, &self.key, self.message_bytes)?;
         let worked = self.work(&mut session, proven).await;
         if worked.is_ok() {
             self.flush(&mut session).await;
         }
         session.end();
         worked
+    }
+
+    /// Whether topics take only smaller messages than when the session began.
+    async fn takes_less(&mut self) -> bool {
+        let before = self.message_bytes;
+        self.survey(Missing::Refuse).await.is_ok_and(|message_bytes| message_bytes < before)
+    }
+
+    /// Looks which topics are fit; the largest message that all of them take.
+    async fn survey(&mut self, missing: Missing) -> Result<u64, KafkaError> {
+        let topics = topics::survey(&self.kafka, self.installation.shards, missing).await?;
+        self.unfit = topics.iter().filter_map(|topic| Some((topic.category, topic.unfit()?.to_string()))).collect();
+        Ok(topics.iter().map(|topic| topic.message_bytes).min().unwrap_or(u64::MAX))
     }
 
     async fn work(
@@ -175,8 +195,8 @@ impl Worker {
                 biased;
                 taken = session.acknowledged(), if !session.is_idle() => taken?,
                 () = self.reader.news(nap) => more = true,
-                _ = self.held.changed() => {}
-                _ = self.mode.changed() => {}
+                Ok(()) = self.held.changed() => {}
+                Ok(()) = self.mode.changed() => {}
                 () = self.shutdown.cancelled() => {}
             }
         }
@@ -224,49 +244,75 @@ impl Worker {
 
     /// Compares the ends of the topics with the journal, the topics first: what they have must be journalled by then.
     async fn compare(&mut self, session: &mut Session, held: &BTreeSet<ShardId>) -> Result<(), SessionError> {
-        let shards: Vec<ShardId> = held.iter().copied().collect();
-        marks::make(&self.pool, &shards).await?;
+        if !self.unfit.is_empty() {
+            self.survey(Missing::Make).await?;
+        }
+        let all: Vec<ShardId> = held.iter().copied().collect();
+        marks::make(&self.pool, &all).await?;
+        let (unfit, shards): (Vec<ShardId>, Vec<ShardId>) =
+            all.into_iter().partition(|shard| self.unfit.contains_key(&shard.category));
+        // Before the topics too: another relay may move them meanwhile, which would look as if Kafka had lost something.
+        let marks = marks::all(&self.pool).await?;
         let edges = self.probe.edges(&shards).await?;
         let ends: Vec<_> = edges.iter().map(|(shard, edge)| (*shard, edge.last)).collect();
         let journalled = marks::journalled(&self.pool, &ends).await?;
         let now = Instant::now();
         self.refused.retain(|_, until| now < *until);
         let mut verdicts = Vec::new();
-        for (shard, topic) in ends {
+        for shard in unfit {
+            session.flights.remove(&shard);
+            verdicts.push((shard, self.unfit.get(&shard.category).cloned()));
+        }
+        for (shard, edge) in edges {
             let Some(known) = journalled.get(&shard).copied() else { continue };
-            let running = session.flights.get(&shard);
-            // What is acknowledged and not marked yet must be there too.
-            let mark = running.map_or(known.mark, |flight| flight.acked.max(known.mark));
-            let sight = Sight { topic, mark, journal: known.tail, journal_id: known.id };
-            match judge(sight) {
-                Judgement::Diverged(divergence) => {
-                    tracing::error!(%shard, %divergence, "the relay halts a shard: run `docket status --check`");
-                    session.flights.remove(&shard);
-                    verdicts.push((shard, Some(divergence.to_string())));
-                    metrics::halted(shard, true);
-                    continue;
-                }
-                Judgement::Lost { .. } if running.is_some() => return Err(SessionError::Lost(shard)),
-                Judgement::Lost { has } => {
-                    tracing::error!(%shard, mark = known.mark, has, "the topic has lost events: publishing them again");
-                    let step = Step { shard, from: known.mark, to: has };
-                    if !marks::advance(&self.pool, &[step]).await? {
-                        return Err(SessionError::Overtaken);
-                    }
-                    session.flights.insert(shard, Flight::resume(has, has));
-                }
-                Judgement::Agree { acked } if running.is_none() && !self.refused.contains_key(&shard) => {
-                    session.flights.insert(shard, Flight::resume(known.mark, acked));
-                }
-                Judgement::Agree { .. } => {}
-            }
-            if !self.refused.contains_key(&shard) {
-                metrics::halted(shard, false);
-                verdicts.push((shard, None));
+            let mark = marks.get(&shard).map_or(0, |mark| mark.sequence);
+            let reason = self.settle(session, (shard, edge), mark, known).await?;
+            if reason.is_some() || !self.refused.contains_key(&shard) {
+                verdicts.push((shard, reason));
             }
         }
+        verdicts.iter().for_each(|(shard, reason)| metrics::halted(*shard, reason.is_some()));
         marks::note(&self.pool, &verdicts).await?;
         Ok(())
+    }
+
+    /// Judges one shard and does what follows; answers why it is halted, if it is.
+    async fn settle(
+        &self,
+        session: &mut Session,
+        (shard, edge): (ShardId, Edge),
+        mark: u64,
+        known: Journalled,
+    ) -> Result<Option<String>, SessionError> {
+        let running = session.flights.get(&shard);
+        let sight = Sight {
+            topic: edge.last,
+            end: edge.end.unsigned_abs(),
+            // What is acknowledged and not marked yet must be there too.
+            mark: running.map_or(mark, |flight| flight.acked.max(mark)),
+            journal: known.tail,
+            journal_id: known.id,
+        };
+        match judge(sight) {
+            Judgement::Diverged(divergence) => {
+                tracing::error!(%shard, %divergence, "the relay halts a shard: run `docket status --check`");
+                session.flights.remove(&shard);
+                return Ok(Some(divergence.to_string()));
+            }
+            Judgement::Lost { .. } if running.is_some() => return Err(SessionError::Lost(shard)),
+            Judgement::Lost { has } => {
+                tracing::error!(%shard, mark, has, "the topic has lost events: publishing them again");
+                if !marks::advance(&self.pool, &[Step { shard, from: mark, to: has }]).await? {
+                    return Err(SessionError::Overtaken);
+                }
+                session.flights.insert(shard, Flight::resume(has, has));
+            }
+            Judgement::Agree { acked } if running.is_none() && !self.refused.contains_key(&shard) => {
+                session.flights.insert(shard, Flight::resume(mark, acked));
+            }
+            Judgement::Agree { .. } => {}
+        }
+        Ok(None)
     }
 
     /// The last acknowledgements and the last marks, before the process ends or the log moves.
