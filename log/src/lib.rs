@@ -30,6 +30,11 @@
 //! | another tenant's stream does not exist | command-api `a_foreign_consultation_reads_like_one_that_is_not_there` |
 //! | shards are shared evenly and pass on | `lease::shards_are_shared_evenly_and_pass_on_when_their_holder_is_gone` |
 //! | a snapshot changes nothing but the cost | `snapshot::a_long_stream_folds_the_same_with_and_without_snapshots` |
+//! | Kafka gets every event in sequence and without a gap, whoever dies | `kafka::relay::relays_that_are_killed_on_the_way_leave_no_gap` |
+//! | what brokers lost is published again | `kafka::loss::a_broker_that_dies_or_loses_everything_is_filled_again` |
+//! | nothing is published where the journal contradicts the topic | `kafka::restored::a_shard_whose_journal_is_behind_its_topic_or_forked_from_it_is_halted_and_the_others_go_on` |
+//! | whoever follows the log goes from the journal to Kafka and back without loss | `kafka::reader::reading_goes_from_the_journal_to_kafka_and_back_and_every_event_is_applied_once` |
+//! | what no relay of ours wrote is not applied | `kafka::foreign::messages_that_no_relay_wrote_are_left_out_and_kept_and_stop_nobody` |
 //!
 //! Unless another crate is named, the tests are in `tests/stories`, against a real PostgreSQL.
 

@@ -176,11 +176,20 @@ pub async fn accept(
 ///
 /// # Errors
 /// When the condition fails, or never gives a value.
-pub async fn eventually<T>(
+pub async fn eventually<T>(what: &str, condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    eventually_within(std::time::Duration::from_secs(10), what, condition).await
+}
+
+/// The same, failing after `limit`.
+///
+/// # Errors
+/// When the condition fails, or never gives a value.
+pub async fn eventually_within<T>(
+    limit: std::time::Duration,
     what: &str,
     mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + limit;
     loop {
         if let Some(value) = condition().await? {
             return Ok(value);

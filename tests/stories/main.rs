@@ -2,5 +2,6 @@
 
 mod append;
 mod idempotency;
+mod kafka;
 mod lease;
 mod snapshot;
