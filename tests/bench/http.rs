@@ -1,4 +1,5 @@
-//! Commands over HTTP, and how long a subscriber waits for them, against a `docket up` process.
+//! Commands over HTTP, and how long a subscriber waits for them, against a `docket up` process
+//! with its log in either place.
 
 use std::{
     collections::HashMap,
@@ -14,13 +15,14 @@ use anyhow::{Context, Result, ensure};
 use docket_platform::{
     db::Database,
     embedded::{DATABASE, OWNER},
+    scratch_kafka::ScratchKafka,
 };
 use futures_util::{SinkExt, StreamExt, future::try_join_all};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 use crate::{
-    Size, append,
+    Size, append, kafka,
     report::{Latencies, Report, Target},
     server::{Client, Server, request},
     yardstick,
@@ -166,25 +168,39 @@ async fn subscribe(
 
 /// The section.
 pub async fn run(docket: &Path, size: Size, report: &mut Report) -> Result<()> {
+    serve(docket, None, size, report).await?;
+    // Not before it is needed: a broker at rest takes time from the rest.
+    serve(docket, Some(&kafka::broker().await?), size, report).await
+}
+
+/// What is measured at one server, with its log in the journal or at a broker.
+async fn serve(docket: &Path, broker: Option<&ScratchKafka>, size: Size, report: &mut Report) -> Result<()> {
     let seconds = size.seconds();
     let folder = std::env::temp_dir().join(format!("docket-bench-{}", std::process::id()));
-    let server = Server::start(docket, &folder).await?;
-    let outcome = measure(&server, seconds, report).await;
+    let server = Server::start(docket, &folder, broker).await?;
+    let outcome = async {
+        let people = Arc::new(People { asks: server.token(0).await?, decides: server.token(1).await? });
+        closed_loop(&server.address, &people, 8, 1.0).await?;
+        if broker.is_none() {
+            commands(&server, &people, seconds, report).await?;
+        }
+        let (log, bounds) = if broker.is_some() { ("Kafka", KAFKA) } else { ("journal", JOURNAL) };
+        to_subscriber(&server.address, &people, seconds, (log, bounds), report).await
+    }
+    .await;
     server.stop().await?;
     std::fs::remove_dir_all(&folder)?;
     outcome
 }
 
-async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<()> {
-    let people = Arc::new(People { asks: server.token(0).await?, decides: server.token(1).await? });
+/// How long a command is answered; where its events go then makes no difference to it.
+async fn commands(server: &Server, people: &Arc<People>, seconds: f64, report: &mut Report) -> Result<()> {
     let cluster = server.cluster().await?;
     let plain = Database::embedded(cluster.connect_options(OWNER, DATABASE));
-    closed_loop(&server.address, &people, 8, 1.0).await?;
-
     let (_, store) = append::database(|user, name| cluster.connect_options(user, name), "bench_http").await?;
     append::writers(&store, 128, true, 0.5).await?;
     let (before, _) = append::writers(&store, 128, true, seconds / 2.0).await?;
-    let (rate, latencies) = closed_loop(&server.address, &people, 64, seconds).await?;
+    let (rate, latencies) = closed_loop(&server.address, people, 64, seconds).await?;
     let (after, _) = append::writers(&store, 128, true, seconds / 2.0).await?;
     let append = f64::midpoint(before, after);
     report.row(
@@ -197,7 +213,7 @@ async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<(
 
     let before = yardstick::single_row_insert(&plain, seconds / 2.0).await?;
     let asked = Asked::default();
-    let open = open_loop(&server.address, &people, seconds.max(2.0), &asked).await?;
+    let open = open_loop(&server.address, people, seconds.max(2.0), &asked).await?;
     let after = yardstick::single_row_insert(&plain, seconds / 2.0).await?;
     for (name, quantile, target) in [("p50", 0.5, 3.0), ("p99", 0.99, 10.0)] {
         let insert = f64::midpoint(before.ms(quantile), after.ms(quantile));
@@ -209,19 +225,33 @@ async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<(
             Target::AtMost(target),
         );
     }
+    Ok(())
+}
 
+/// The bounds of command to subscriber in milliseconds: p50 and p99.
+const JOURNAL: [f64; 2] = [5.0, 20.0];
+const KAFKA: [f64; 2] = [10.0, 30.0];
+
+/// How long a subscriber waits for what a command did, at 100 commands a second.
+async fn to_subscriber(
+    address: &str,
+    people: &Arc<People>,
+    seconds: f64,
+    (log, bounds): (&str, [f64; 2]),
+    report: &mut Report,
+) -> Result<()> {
     let asked = Asked::default();
     let run = seconds.max(2.0);
-    let follower = subscribe(&server.address, &people.asks, (run * 100.0) as usize).await?;
-    open_loop(&server.address, &people, run, &asked).await?;
+    let follower = subscribe(address, &people.asks, (run * 100.0) as usize).await?;
+    open_loop(address, people, run, &asked).await?;
     let seen = follower.await??;
     let asked = asked.lock().expect("not poisoned");
     let waits = asked.iter().filter_map(|(id, due)| Some(seen.get(id)?.duration_since(*due))).collect::<Vec<_>>();
     ensure!(waits.len() == asked.len(), "the subscriber missed {} of {}", asked.len() - waits.len(), asked.len());
     let waits = Latencies::new(waits);
-    for (name, quantile, bound) in [("p50", 0.5, 5.0), ("p99", 0.99, 20.0)] {
+    for (name, quantile, bound) in [("p50", 0.5, bounds[0]), ("p99", 0.99, bounds[1])] {
         report.row(
-            &format!("command to subscriber at 100/s, journal, {name}"),
+            &format!("command to subscriber at 100/s, {log}, {name}"),
             format!("{:.2} ms", waits.ms(quantile)),
             format!("target {bound} ms"),
             waits.ms(quantile) / bound,
