@@ -193,7 +193,8 @@ impl Following {
         }
     }
 
-    /// The next events of each shard, at most `share` each; `behind` says what is applied.
+    /// The next events of each shard, `limit` in all, at most `share` each where more than that is waiting; `behind` says what is
+    /// applied.
     ///
     /// # Errors
     /// [`KafkaError`] when the topics are not what they were; the caller starts anew.
@@ -204,6 +205,8 @@ impl Following {
         share: usize,
     ) -> Result<Vec<Recorded>, KafkaError> {
         let pulled = self.pull(limit);
+        // The brokers send a partition's events in long runs: cut at its share, a run would keep all other partitions from coming.
+        let share = if self.pending <= limit { limit } else { share };
         let mut events = Vec::with_capacity(self.pending.min(limit));
         for (shard, applied) in behind {
             let Some(cursor) = self.cursors.get_mut(shard) else { continue };
