@@ -19,6 +19,7 @@ use docket_platform::{
 };
 use futures_util::{SinkExt, StreamExt, future::try_join_all};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 use crate::{
@@ -82,8 +83,8 @@ async fn closed_loop(address: &str, people: &People, connections: usize, seconds
 }
 
 /// Ticks from a thread of their own: the runtime's timer is a millisecond coarse, which is more than what is measured.
-fn ticks(count: u32, every: Duration) -> tokio::sync::mpsc::UnboundedReceiver<(u32, Instant)> {
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+fn ticks(count: u32, every: Duration) -> mpsc::UnboundedReceiver<(u32, Instant)> {
+    let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         let begun = Instant::now();
         for n in 0..count {
@@ -126,12 +127,8 @@ async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &As
 /// When each consultation's command was due.
 type Asked = Arc<Mutex<HashMap<String, Instant>>>;
 
-/// Follows every change until `count` were seen; when each consultation arrived.
-async fn subscribe(
-    address: &str,
-    token: &str,
-    count: usize,
-) -> Result<tokio::task::JoinHandle<Result<HashMap<String, Instant>>>> {
+/// Follows every change: each consultation, and when it arrived.
+async fn subscribe(address: &str, token: &str) -> Result<mpsc::UnboundedReceiver<(String, Instant)>> {
     let mut handshake = format!("ws://{address}/graphql").into_client_request()?;
     handshake.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse()?);
     let (mut socket, _) = tokio_tungstenite::connect_async(handshake).await?;
@@ -149,21 +146,38 @@ async fn subscribe(
     let query = format!("subscription {{ consultationChanged(since: \"{since}\") {{ kind consultation {{ id }} }} }}");
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
     socket.send(Message::text(subscribe.to_string())).await?;
-    Ok(tokio::spawn(async move {
-        let mut seen = HashMap::new();
-        while seen.len() < count {
-            let next = tokio::time::timeout(Duration::from_secs(20), socket.next()).await?;
-            let message = next.context("the socket closed")??;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = socket.next().await {
             let Ok(text) = message.to_text() else { continue };
             let arrived = Instant::now();
             let value: Value = serde_json::from_str(text).unwrap_or_default();
             let consultation = &value["payload"]["data"]["consultationChanged"]["consultation"]["id"];
-            if let Some(id) = consultation.as_str() {
-                seen.insert(id.to_owned(), arrived);
+            if let Some(id) = consultation.as_str()
+                && sender.send((id.to_owned(), arrived)).is_err()
+            {
+                break;
             }
         }
-        Ok(seen)
-    }))
+    });
+    Ok(receiver)
+}
+
+/// Takes what arrives until all of `due` did; how long each took.
+async fn arrivals(
+    arriving: &mut mpsc::UnboundedReceiver<(String, Instant)>,
+    mut due: HashMap<String, Instant>,
+) -> Result<Latencies> {
+    let mut waits = Vec::new();
+    while !due.is_empty() {
+        let next = tokio::time::timeout(Duration::from_secs(20), arriving.recv()).await;
+        let next = next.with_context(|| format!("the subscriber missed {}", due.len()))?;
+        let (id, arrived) = next.context("the socket closed")?;
+        if let Some(due) = due.remove(&id) {
+            waits.push(arrived.saturating_duration_since(due));
+        }
+    }
+    Ok(Latencies::new(waits))
 }
 
 /// The section.
@@ -241,14 +255,14 @@ async fn to_subscriber(
     report: &mut Report,
 ) -> Result<()> {
     let asked = Asked::default();
-    let run = seconds.max(2.0);
-    let follower = subscribe(address, &people.asks, (run * 100.0) as usize).await?;
-    open_loop(address, people, run, &asked).await?;
-    let seen = follower.await??;
-    let asked = asked.lock().expect("not poisoned");
-    let waits = asked.iter().filter_map(|(id, due)| Some(seen.get(id)?.duration_since(*due))).collect::<Vec<_>>();
-    ensure!(waits.len() == asked.len(), "the subscriber missed {} of {}", asked.len() - waits.len(), asked.len());
-    let waits = Latencies::new(waits);
+    let mut arriving = subscribe(address, &people.asks).await?;
+    // What the projector still had to do is done, or nearly, once this one has come.
+    let (_, body) = Client::connect(address).await?.send(&ask(people)).await?;
+    arrivals(&mut arriving, HashMap::from([(id(&body)?, Instant::now())])).await?;
+    open_loop(address, people, seconds.max(2.0), &asked).await?;
+    // All who held it have ended.
+    let due = std::mem::take(&mut *asked.lock().expect("not poisoned"));
+    let waits = arrivals(&mut arriving, due).await?;
     for (name, quantile, bound) in [("p50", 0.5, bounds[0]), ("p99", 0.99, bounds[1])] {
         report.row(
             &format!("command to subscriber at 100/s, {log}, {name}"),
