@@ -18,6 +18,7 @@ use super::{
     client::{ANSWER, Hearing, Kafka},
     error::{KafkaError, is_unknown_topic},
     message::{self, Foreign, MacKey},
+    reader::is_passing,
     topics::blocking,
 };
 
@@ -237,6 +238,9 @@ impl Probe {
                 Some(Err(ClientError::PartitionEOF(partition))) => {
                     open.retain(|(shard, _)| i32::from(shard.shard) != partition);
                 }
+                // What befell the connection since the last question is told first, piece by piece. Whether anybody answers now is
+                // another matter.
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(self.explain(error, asking, topic)),
                 None if Instant::now() >= patience => {
                     let error = ClientError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OperationTimedOut);
