@@ -15,7 +15,7 @@ use rdkafka::{
 use uuid::Uuid;
 
 use super::{
-    client::{ANSWER, Hearing, Kafka},
+    client::{ANSWER, Hearing, Kafka, hear},
     error::{KafkaError, is_unknown_topic},
     message::{self, Foreign, MacKey},
     reader::is_passing,
@@ -164,6 +164,7 @@ impl Probe {
         if is_unknown_topic(&error) {
             return KafkaError::Missing(topic.to_owned());
         }
+        hear(&asking.consumer);
         self.kafka.explain(error, &asking.hearing)
     }
 
