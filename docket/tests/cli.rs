@@ -6,8 +6,12 @@ mod commands;
 mod health;
 #[path = "cli/imports.rs"]
 mod imports;
+#[path = "cli/kafka.rs"]
+mod kafka;
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/modes.rs"]
+mod modes;
 #[path = "cli/pages.rs"]
 mod pages;
 #[path = "cli/roles.rs"]
