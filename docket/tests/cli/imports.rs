@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use docket_log::{Mode, in_both_modes};
 use serde_json::Value;
 
-use super::modes::{Log, in_both_modes};
 use super::server::{Client, Folder, Server, docket, done, eventually};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/consultations/permits.csv");
 
 in_both_modes!(the_real_file_gives_the_same_numbers_in_all_places);
 
-async fn the_real_file_gives_the_same_numbers_in_all_places(log: Log) {
+async fn the_real_file_gives_the_same_numbers_in_all_places(mode: Mode) {
     if !Path::new(FILE).exists() {
         println!("skipped: {FILE} is not there");
         return;
     }
-    let folder = Folder::on(log);
+    let folder = Folder::on(mode);
     let path = folder.0.to_str().expect("a plain path").to_owned();
     let server = Server::up(&folder);
     kill_an_import_on_its_way(&path).await;
@@ -44,7 +44,7 @@ async fn the_real_file_gives_the_same_numbers_in_all_places(log: Log) {
     let count = |kind: &str| types[&format!("docket.consultation.{kind}.v1")];
     assert_eq!(["requested", "responded", "timed_out", "late_response_recorded"].map(count), [1434, 952, 482, 377]);
     assert_eq!(count("commented"), 8577);
-    folder.log_is_whole(log).await;
+    folder.log_is_whole(mode).await;
 }
 
 /// Starts an import, and kills it once something of it stands on the log.
