@@ -12,6 +12,8 @@ mod image;
 mod imports;
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/operations.rs"]
+mod operations;
 #[path = "cli/pages.rs"]
 mod pages;
 #[path = "cli/roles.rs"]

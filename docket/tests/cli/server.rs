@@ -201,6 +201,12 @@ impl Client {
         self.http.post(url).bearer_auth(&self.token).json(body).send().await.expect("an answer")
     }
 
+    /// The same, answered as a stream of events.
+    pub async fn stream(&self, url: String, body: &Value) -> Response {
+        let request = self.http.post(url).bearer_auth(&self.token).header("accept", "text/event-stream");
+        request.json(body).send().await.expect("an answer")
+    }
+
     pub async fn get(&self, url: String) -> Response {
         self.http.get(url).bearer_auth(&self.token).send().await.expect("an answer")
     }
