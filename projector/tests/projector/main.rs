@@ -6,6 +6,7 @@
 
 mod order;
 mod poison;
+mod rebuild;
 mod runtime;
 mod support;
 mod upkeep;
