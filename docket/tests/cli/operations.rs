@@ -1,52 +1,22 @@
 //! What operators do while Docket serves: move the log, rebuild, recover, and look at what is wrong.
 
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use docket_platform::scratch_kafka::ScratchKafka;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use super::server::{Client, Folder, PATIENCE, Server, docket, eventually};
+use super::modes::Log;
+use super::server::{Client, Folder, PATIENCE, Server, eventually};
 
-/// An installation with brokers, each with topics of its own.
-struct Site {
-    folder: Folder,
-    brokers: String,
-    topics: String,
+/// The output of a command that must succeed.
+fn done(folder: &Folder, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    text(&output)
 }
 
-impl Site {
-    async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let brokers = tokio::task::spawn_blocking(|| ScratchKafka::shared().bootstrap()).await.expect("a broker");
-        let topics = format!("operations-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { folder: Folder::new(), brokers, topics }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = docket(arguments);
-        command
-            .env("DOCKET_DATA_DIR", &self.folder.0)
-            .env("KAFKA_BROKERS", &self.brokers)
-            .env("DOCKET_KAFKA_TOPIC_PREFIX", &self.topics);
-        command
-    }
-
-    fn up(&self) -> Server {
-        Server::launch(&self.folder, &mut self.command(&["up", "--listen", "127.0.0.1:0"]))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the program starts")
-    }
-
-    /// The output of a command that must succeed.
-    fn done(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
-        text(&output)
-    }
+fn run(folder: &Folder, arguments: &[&str]) -> Output {
+    folder.docket(arguments).output().expect("the program starts")
 }
 
 /// Everything that a command said.
@@ -109,12 +79,14 @@ impl Subscription {
 
 #[tokio::test]
 async fn the_log_moves_to_kafka_and_back_while_it_serves() {
-    let site = Site::new().await;
+    let mut folder = Folder::on(Log::Kafka);
     // Set up without brokers: the log is in the journal.
-    let first = Server::up(&site.folder);
+    let brokers = folder.tell(Vec::new());
+    let first = Server::up(&folder);
     let admin = first.credentials("admin");
     assert!(first.stop().0.success());
-    let server = site.up();
+    folder.tell(brokers);
+    let server = Server::up(&folder);
     let client = Client::login(&server.url, &admin).await;
     let before = asked(&client, &server.url, "before the move").await;
     let mut changes = Subscription::open(&client, &server.url, &before).await;
@@ -123,15 +95,15 @@ async fn the_log_moves_to_kafka_and_back_while_it_serves() {
     let position = change["position"].as_str().expect("a position").to_owned();
 
     // A move that is killed has moved the log, or has not.
-    let mut killed = site.command(&["log", "switch", "kafka"]).spawn().expect("it starts");
+    let mut killed = folder.docket(&["log", "switch", "kafka"]).spawn().expect("it starts");
     let _ = killed.kill();
     killed.wait().expect("it ends");
-    let moved = site.done(&["log", "switch", "kafka"]);
+    let moved = done(&folder, &["log", "switch", "kafka"]);
     assert!(moved.starts_with("log  kafka at") && moved.contains("7 events are published"), "{moved}");
     asked(&client, &server.url, "after the move").await;
     assert_eq!(changes.next().await["data"]["consultationChanged"]["consultation"]["title"], "after the move");
     eventually("everything is published", async || {
-        let check = site.run(&["status", "--check", "--full"]);
+        let check = run(&folder, &["status", "--check", "--full"]);
         (check.status.success() && text(&check).contains("8 events, ")).then_some(())
     })
     .await;
@@ -141,14 +113,15 @@ async fn the_log_moves_to_kafka_and_back_while_it_serves() {
     assert!(server.stop().0.success());
 
     // From now on brokers are asked for; without them a command says so.
-    let path = site.folder.0.to_str().expect("a plain path");
-    let without = docket(&["up", "--data-dir", path, "--listen", "127.0.0.1:0"]).output().expect("it runs");
+    let brokers = folder.tell(Vec::new());
+    let without = run(&folder, &["up", "--listen", "127.0.0.1:0"]);
     assert_eq!(without.status.code(), Some(2), "{}", text(&without));
     assert!(text(&without).contains("KAFKA_BROKERS"), "{}", text(&without));
+    folder.tell(brokers);
 
-    let server = site.up();
+    let server = Server::up(&folder);
     let client = Client::login(&server.url, &admin).await;
-    assert!(site.done(&["log", "switch", "journal"]).starts_with("log  journal"));
+    assert!(done(&folder, &["log", "switch", "journal"]).starts_with("log  journal"));
     asked(&client, &server.url, "back again").await;
     eventually("it is read", async || (titles(&client, &server.url).await.len() == 4).then_some(())).await;
     assert!(server.stop().0.success());
@@ -156,15 +129,15 @@ async fn the_log_moves_to_kafka_and_back_while_it_serves() {
 
 #[tokio::test]
 async fn a_rebuild_serves_on_and_tells_subscribers_to_read_anew() {
-    let site = Site::new().await;
-    let server = site.up();
+    let folder = Folder::on(Log::Kafka);
+    let server = Server::up(&folder);
     let client = Client::login(&server.url, &server.credentials("admin")).await;
     let position = asked(&client, &server.url, "one").await;
     let mut changes = Subscription::open(&client, &server.url, &position).await;
     asked(&client, &server.url, "two").await;
     assert_eq!(changes.next().await["data"]["consultationChanged"]["kind"], "requested");
 
-    let rebuilt = site.done(&["rebuild", "consultation", "--from", "kafka"]);
+    let rebuilt = done(&folder, &["rebuild", "consultation", "--from", "kafka"]);
     assert!(
         rebuilt.contains("rebuilt  consultation: 2 events") && rebuilt.contains("read_consultation_2"),
         "{rebuilt}"
@@ -175,58 +148,54 @@ async fn a_rebuild_serves_on_and_tells_subscribers_to_read_anew() {
     let all = async || (titles(&client, &server.url).await == ["one", "three", "two"]).then_some(());
     eventually("the new tables are written", all).await;
 
-    let list = site.done(&["rebuild", "--list"]);
+    let list = done(&folder, &["rebuild", "--list"]);
     assert!(list.lines().any(|line| line.contains("read_consultation_2") && line.contains("live")), "{list}");
     assert!(list.lines().any(|line| line.starts_with("consultation  ") && line.contains("old")), "{list}");
-    assert!(site.done(&["rebuild", "--drop-old", "consultation"]).starts_with("dropped  consultation 1"));
-    let unknown = site.run(&["rebuild", "nothing"]);
+    assert!(done(&folder, &["rebuild", "--drop-old", "consultation"]).starts_with("dropped  consultation 1"));
+    let unknown = run(&folder, &["rebuild", "nothing"]);
     assert_eq!((unknown.status.code(), text(&unknown).trim()), (Some(2), "docket: there is no projection `nothing`"));
     assert!(server.stop().0.success());
 }
 
 #[tokio::test]
 async fn a_restored_database_is_told_of_and_recovered() {
-    let site = Site::new().await;
-    let server = site.up();
+    let folder = Folder::on(Log::Kafka);
+    let server = Server::up(&folder);
     let admin = server.credentials("admin");
     let client = Client::login(&server.url, &admin).await;
     asked(&client, &server.url, "old").await;
     assert!(server.stop().0.success());
-    let backup = site.folder.0.with_extension("backup");
+    let backup = folder.0.with_extension("backup");
     let copy = |from: &std::path::Path, to: &std::path::Path| {
         let copied = Command::new("cp").arg("-a").args([from, to]).status().expect("cp");
         assert!(copied.success());
     };
-    copy(&site.folder.0, &backup);
+    copy(&folder.0, &backup);
 
-    let server = site.up();
+    let server = Server::up(&folder);
     let client = Client::login(&server.url, &admin).await;
     for n in 0..3 {
         asked(&client, &server.url, &format!("lost {n}")).await;
     }
-    eventually("all is published", async || site.run(&["status", "--check"]).status.success().then_some(())).await;
+    eventually("all is published", async || run(&folder, &["status", "--check"]).status.success().then_some(())).await;
     assert!(server.stop().0.success());
-    std::fs::remove_dir_all(&site.folder.0).expect("removed");
-    copy(&backup, &site.folder.0);
+    std::fs::remove_dir_all(&folder.0).expect("removed");
+    copy(&backup, &folder.0);
     std::fs::remove_dir_all(&backup).expect("removed");
 
-    let server = site.up();
-    let check = site.run(&["status", "--check"]);
+    let server = Server::up(&folder);
+    let check = run(&folder, &["status", "--check"]);
     assert_eq!(check.status.code(), Some(1), "{}", text(&check));
     assert!(text(&check).contains("PostgreSQL seems to have been restored"), "{}", text(&check));
     assert!(text(&check).contains("`docket recover`"), "{}", text(&check));
-    let halted = async || site.done(&["status"]).contains("halted  consultation/").then_some(());
+    let halted = async || done(&folder, &["status"]).contains("halted  consultation/").then_some(());
     eventually("the relay halts", halted).await;
-    let recovered = site.done(&["recover"]);
+    let recovered = done(&folder, &["recover"]);
     assert!(recovered.contains("recovered  3 events in"), "{recovered}");
-    assert!(site.done(&["recover"]).starts_with("nothing to recover"));
+    assert!(done(&folder, &["recover"]).starts_with("nothing to recover"));
     let client = Client::login(&server.url, &admin).await;
     asked(&client, &server.url, "new").await;
-    eventually("everything agrees", async || {
-        let check = site.run(&["status", "--check", "--full"]);
-        check.status.success().then_some(())
-    })
-    .await;
+    folder.log_is_whole(Log::Kafka).await;
     let expected = ["lost 0", "lost 1", "lost 2", "new", "old"];
     eventually("all is read", async || (titles(&client, &server.url).await == expected).then_some(())).await;
     assert!(server.stop().0.success());
