@@ -2,8 +2,12 @@
 
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/compose.rs"]
+mod compose;
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/image.rs"]
+mod image;
 #[path = "cli/imports.rs"]
 mod imports;
 #[path = "cli/kafka.rs"]
@@ -12,6 +16,8 @@ mod kafka;
 mod kills;
 #[path = "cli/modes.rs"]
 mod modes;
+#[path = "cli/operations.rs"]
+mod operations;
 #[path = "cli/pages.rs"]
 mod pages;
 #[path = "cli/roles.rs"]

@@ -12,13 +12,16 @@ use docket_platform::Shutdown;
 use docket_platform::db::{Database, DbRole};
 use sqlx::PgPool;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::exit::Ending;
 use crate::place::{self, Place};
 use crate::progress::Progress;
 
-/// With so few events left, or fewer, the log is moved: relays publish the rest.
+/// With so few events left, or fewer, the log may be moved under load: relays publish the rest.
 const FEW: u64 = 1000;
+/// How long it is tried to have none left.
+const LAST: Duration = Duration::from_secs(3);
 /// How often it is looked at how far it is.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long nothing may get on.
@@ -118,7 +121,7 @@ async fn publish(owner: &PgPool, database: &Database, at: Installation, kafka: &
 }
 
 async fn until_published(owner: &PgPool, progress: &Progress) -> anyhow::Result<()> {
-    let (mut least, mut moved) = (u64::MAX, tokio::time::Instant::now());
+    let (mut least, mut moved, mut few) = (u64::MAX, Instant::now(), None);
     loop {
         let left = marks::backlog(owner).await?;
         let marks = marks::all(owner).await?;
@@ -127,12 +130,12 @@ async fn until_published(owner: &PgPool, progress: &Progress) -> anyhow::Result<
         }
         let done: u64 = marks.values().map(|mark| mark.sequence).sum();
         progress.at(done, done + left);
-        if left <= FEW {
+        if left == 0 || left <= FEW && few.get_or_insert_with(Instant::now).elapsed() >= LAST {
             progress.end();
             return Ok(());
         }
         if left < least {
-            (least, moved) = (left, tokio::time::Instant::now());
+            (least, moved) = (left, Instant::now());
         }
         anyhow::ensure!(moved.elapsed() < PATIENCE, "the log was not moved: nothing is published for {PATIENCE:?}");
         tokio::time::sleep(LOOK).await;

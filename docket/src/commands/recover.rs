@@ -8,7 +8,7 @@ use anyhow::Context;
 use docket_command_api::recover::Rules;
 use docket_events::Recorded;
 use docket_log::kafka::Probe;
-use docket_log::recover::{self, RecoverError, Recovered, SetAside};
+use docket_log::recover::{self, Price, RecoverError, Recovered, SetAside};
 use docket_log::{KafkaArgs, MacKey};
 use docket_platform::db::DbRole;
 
@@ -28,7 +28,7 @@ Stop the command API first, if you can: each consultation that the restored data
 Brings back events, deadlines and claims, shard by shard; cut off, run it again. What was journalled since the restore goes behind the
 tail, unless the log goes on with the same stream: then time-outs are void, and what people did is only taken out of the journal
 with --set-aside, which writes it to a file as CloudEvents first. Secrets (passwords) and idempotent answers are in no event: they
-stay as they were restored. Needs the owner of the schema.")]
+stay as they were restored. Restore the newest backup of the schema `vault` before it. Needs the owner of the schema.")]
 pub struct Args {
     #[command(flatten)]
     place: Place,
@@ -37,6 +37,9 @@ pub struct Args {
     /// Write events that contradict the log to this file, and take them out of the journal
     #[arg(long, value_name = "FILE")]
     set_aside: Option<PathBuf>,
+    /// Go on though data keys are missing: names sealed under them stay unreadable, and their addresses free
+    #[arg(long)]
+    without_keys: bool,
 }
 
 /// Events that leave the journal, a CloudEvent a line.
@@ -75,9 +78,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let probe = Probe::new(&kafka, key)?;
     let rules = Rules::new(&owner);
     let mut lines = args.set_aside.map(|path| Lines { path, file: None });
-    let recovered = recover::recover(&owner, &probe, installation, &rules, lines.as_mut(), say).await;
+    let price = Price { aside: lines.as_mut(), without_keys: args.without_keys };
+    let recovered = recover::recover(&owner, &probe, installation, &rules, price, say).await;
     let recovered = recovered.map_err(|error| match error {
-        RecoverError::Conflict { .. } | RecoverError::ClaimTaken { .. } => Ending::refused(error.to_string()).into(),
+        RecoverError::Conflict { .. } | RecoverError::KeysMissing { .. } | RecoverError::ClaimTaken { .. } => {
+            Ending::refused(error.to_string()).into()
+        }
         other => anyhow::Error::new(other),
     })?;
     summarise(&recovered);
@@ -100,7 +106,7 @@ fn summarise(recovered: &[Recovered]) {
     println!("recovered  {events} events in {} shards", recovered.len());
     let unreadable: usize = recovered.iter().map(|done| done.unreadable).sum();
     if unreadable > 0 {
-        println!("note  {unreadable} personal fields cannot be read: restore the newest backup of the schema `vault`");
+        println!("note  {unreadable} personal fields cannot be read: their keys are not in the vault");
     }
     if recovered.iter().any(|done| done.projected) {
         println!(

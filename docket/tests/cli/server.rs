@@ -44,6 +44,11 @@ impl Folder {
         std::mem::replace(&mut self.1, settings)
     }
 
+    /// One of its settings.
+    pub fn setting(&self, name: &str) -> String {
+        self.1.iter().find(|(known, _)| *known == name).expect("it was set").1.clone()
+    }
+
     /// The program on this folder, with its settings.
     pub fn docket(&self, arguments: &[&str]) -> Command {
         let mut command = docket(arguments);
@@ -141,8 +146,12 @@ impl Server {
 
     /// A role on a folder.
     pub fn start(folder: &Folder, role: &str) -> Self {
+        Self::launch(folder, &mut folder.docket(&[role, "--listen", "127.0.0.1:0"]))
+    }
+
+    /// Any command that serves; its log lies beside the folder.
+    pub fn launch(folder: &Folder, command: &mut Command) -> Self {
         let log = File::options().create(true).append(true).open(log_of(&folder.0)).expect("a log file");
-        let mut command = folder.docket(&[role, "--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("piped"));
         let (tell, lines) = mpsc::channel();
@@ -234,6 +243,12 @@ impl Client {
 
     pub async fn post(&self, url: String, body: &Value) -> Response {
         self.http.post(url).bearer_auth(&self.token).json(body).send().await.expect("an answer")
+    }
+
+    /// The same, answered as a stream of events.
+    pub async fn stream(&self, url: String, body: &Value) -> Response {
+        let request = self.http.post(url).bearer_auth(&self.token).header("accept", "text/event-stream");
+        request.json(body).send().await.expect("an answer")
     }
 
     pub async fn get(&self, url: String) -> Response {

@@ -101,6 +101,17 @@ pub enum RecoverError {
         /// Of so many streams.
         streams: usize,
     },
+    /// Data keys are missing: names could not be read, nor addresses claimed.
+    #[error(
+        "{fields} personal fields in the tail of {shard} are sealed under keys that the vault does not have: restore the newest backup \
+         of the schema `vault` first, or give them up with --without-keys"
+    )]
+    KeysMissing {
+        /// The shard.
+        shard: ShardId,
+        /// So many fields.
+        fields: usize,
+    },
     /// What has to leave the journal could not be kept elsewhere.
     #[error("what has to leave the journal cannot be kept elsewhere: {0}")]
     SetAside(#[from] std::io::Error),
@@ -115,6 +126,15 @@ pub enum RecoverError {
     /// A shard moved while it was looked at.
     #[error("{0} is being written to at this moment: stop the command API, or try again")]
     Moving(ShardId),
+}
+
+/// What may be given up for a recovery.
+#[derive(Debug)]
+pub struct Price<'a, S> {
+    /// Where events go that contradict the tail; none: they may not be given up.
+    pub aside: Option<&'a mut S>,
+    /// Whether personal fields whose keys are lost stay lost.
+    pub without_keys: bool,
 }
 
 /// What became of one shard.
@@ -138,7 +158,7 @@ pub struct Recovered {
     pub projected: bool,
 }
 
-/// Brings back the tail of every shard that lacks it, and answers what was done; empty: nothing was amiss.
+/// Brings back the tail of every shard that lacks it, for no more than `price`, and answers what was done; empty: nothing was amiss.
 ///
 /// `owner` belongs to the owner of the schema.
 ///
@@ -149,13 +169,13 @@ pub async fn recover(
     probe: &Probe,
     installation: Installation,
     derive: &impl Derive,
-    mut aside: Option<&mut impl SetAside>,
+    mut price: Price<'_, impl SetAside>,
     progress: impl Fn(&Recovered) + Send,
 ) -> Result<Vec<Recovered>, RecoverError> {
     let shards: Vec<ShardId> = Category::ALL.into_iter().flat_map(|c| installation.shards_of(c)).collect();
     let mut recovered = Vec::new();
     for tail in divergence::find(owner, probe, &shards).await? {
-        let done = restore::restore(owner, &tail, derive, aside.as_deref_mut()).await?;
+        let done = restore::restore(owner, &tail, derive, &mut price).await?;
         progress(&done);
         recovered.push(done);
     }

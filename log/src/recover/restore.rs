@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Derive, Derived, RecoverError, Recovered, SetAside, Tail};
+use super::{Derive, Derived, Price, RecoverError, Recovered, SetAside, Tail};
 use crate::{faults, journal};
 
 /// Rows inserted by one statement.
@@ -45,18 +45,22 @@ pub(super) async fn restore(
     owner: &PgPool,
     tail: &Tail,
     derive: &impl Derive,
-    aside: Option<&mut impl SetAside>,
+    price: &mut Price<'_, impl SetAside>,
 ) -> Result<Recovered, RecoverError> {
     let sorted = sort(tail);
     let shard = tail.shard;
     let streams: BTreeSet<StreamId> = sorted.conflicting.iter().map(|event| event.stream).collect();
-    if !streams.is_empty() && aside.is_none() {
+    if !streams.is_empty() && price.aside.is_none() {
         return Err(RecoverError::Conflict { shard, events: sorted.conflicting.len(), streams: streams.len() });
     }
     let end = tail.topic.last().map_or(tail.common, |last| last.sequence);
     let behind: Vec<Recorded> =
         (end + 1..).zip(&sorted.moved).map(|(sequence, event)| Recorded { sequence, ..(*event).clone() }).collect();
     let derived = derive_all(owner, tail, &sorted, derive).await?;
+    let unreadable = derived.values().map(|(_, derived)| derived.unreadable).sum();
+    if unreadable > 0 && !price.without_keys {
+        return Err(RecoverError::KeysMissing { shard, fields: unreadable });
+    }
 
     let mut connection = owner.acquire().await?;
     let mut transaction = connection.begin().await?;
@@ -67,12 +71,10 @@ pub(super) async fn restore(
     insert(&mut transaction, &tail.topic).await?;
     insert(&mut transaction, &behind).await?;
     advance(&mut transaction, shard, end, end + behind.len() as u64).await?;
-    let mut unreadable = 0;
     for (stream, (tenant, derived)) in &derived {
         keep(&mut transaction, *stream, *tenant, derived).await?;
-        unreadable += derived.unreadable;
     }
-    if let Some(aside) = aside
+    if let Some(aside) = price.aside.as_deref_mut()
         && !sorted.conflicting.is_empty()
     {
         aside.keep(&sorted.conflicting.iter().map(|event| (*event).clone()).collect::<Vec<_>>())?;

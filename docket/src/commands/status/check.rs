@@ -2,6 +2,8 @@
 //!
 //! Owns the words. It changes nothing, also where it knows the remedy.
 
+use std::collections::BTreeMap;
+
 use docket_events::{Category, ShardId};
 use docket_log::compare::{self, Compared, Ends};
 use docket_log::kafka::topics::{self, Missing};
@@ -65,9 +67,12 @@ pub(super) async fn run(
     for what in &found.well {
         println!("ok       {what}");
     }
-    for Problem { what, remedy } in &found.problems {
+    for (index, Problem { what, remedy }) in found.problems.iter().enumerate() {
         println!("problem  {what}");
-        println!("         {remedy}");
+        // What mends several in a row is said once.
+        if found.problems.get(index + 1).is_none_or(|next| next.remedy != *remedy) {
+            println!("         {remedy}");
+        }
     }
     match found.problems.len() {
         0 => Ok(()),
@@ -200,11 +205,13 @@ async fn projections(pool: &PgPool, found: &mut Found) -> anyhow::Result<()> {
             "`docket retry` says why, and applies them once the cause is gone",
         );
     }
+    let mut ahead: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for lag in lags.iter().filter(|lag| lag.sequence > lag.journal) {
-        let what = format!(
-            "{} has applied {} of {}, and the journal ends with {}",
-            lag.projection, lag.sequence, lag.shard, lag.journal
-        );
+        let place = format!("{} of {} in {}", lag.sequence, lag.journal, lag.shard);
+        ahead.entry(&lag.projection).or_default().push(place);
+    }
+    for (projection, places) in ahead {
+        let what = format!("{projection} has applied events that the journal does not have: {}", places.join(", "));
         found.wrong(what, "`docket recover` brings back what the journal lacks");
     }
     let behind: u64 = lags.iter().map(status::Lag::events).sum();
