@@ -15,6 +15,7 @@ pub mod housekeeping;
 mod openapi;
 pub mod people;
 pub mod permissions;
+pub mod recover;
 pub mod scheduler;
 pub mod setup;
 mod state;

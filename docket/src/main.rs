@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod node;
 mod place;
+mod progress;
 mod web;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

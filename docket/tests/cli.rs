@@ -2,8 +2,12 @@
 
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/compose.rs"]
+mod compose;
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/image.rs"]
+mod image;
 #[path = "cli/imports.rs"]
 mod imports;
 #[path = "cli/kills.rs"]

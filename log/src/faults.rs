@@ -61,6 +61,16 @@ pub const STEPS: [&str; 13] = [
     "relay.after_mark",
 ];
 
+/// The same of commands that operators give: `docket log switch`, `docket rebuild`, `docket recover`.
+pub const OPERATOR_STEPS: [&str; 6] = [
+    "switch.before_mode",
+    "switch.after_mode",
+    "rebuild.before_switch",
+    "rebuild.before_commit",
+    "rebuild.after_commit",
+    "recover.before_commit",
+];
+
 #[cfg(feature = "faults")]
 mod chosen {
     use std::sync::{
@@ -68,7 +78,7 @@ mod chosen {
         atomic::{AtomicU64, Ordering},
     };
 
-    use super::{Bug, STEPS};
+    use super::{Bug, OPERATOR_STEPS, STEPS};
 
     static BUG: LazyLock<Option<Bug>> = LazyLock::new(|| {
         let name = std::env::var("DOCKET_FAULT_BUG").ok()?;
@@ -85,7 +95,7 @@ mod chosen {
         fn of(variable: &str) -> Option<Self> {
             let text = std::env::var(variable).ok()?;
             let (step, count) = text.split_once(':').unwrap_or((&text, "1"));
-            assert!(STEPS.contains(&step), "{variable} names no step: {step}");
+            assert!(STEPS.contains(&step) || OPERATOR_STEPS.contains(&step), "{variable} names no step: {step}");
             Some(Self { step: step.to_owned(), left: AtomicU64::new(count.parse().unwrap_or(1)) })
         }
 

@@ -38,6 +38,7 @@
 
 pub mod append;
 pub mod bell;
+pub mod compare;
 pub mod deadlines;
 pub mod execute;
 pub mod faults;
@@ -52,6 +53,7 @@ mod metrics;
 pub mod migrate;
 pub mod position;
 pub mod reader;
+pub mod recover;
 pub mod relay;
 mod statement;
 pub mod store;

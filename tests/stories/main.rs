@@ -3,4 +3,5 @@
 mod append;
 mod idempotency;
 mod lease;
+mod recover;
 mod snapshot;

@@ -135,7 +135,10 @@ async fn up(
 }
 
 /// Makes the first people, and tells their passwords: the only time.
-async fn greet(store: &Store, args: &docket_command_api::FirstStartArgs) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the journal does not take them.
+pub async fn greet(store: &Store, args: &docket_command_api::FirstStartArgs) -> anyhow::Result<()> {
     let made = setup::first_start(store, FirstStartOptions::new(args, true)).await;
     for person in made.context("the first organisation cannot be made")?.into_iter().flat_map(|made| made.people) {
         let role = match person.role {

@@ -102,8 +102,12 @@ impl Server {
     /// A role on a folder.
     pub fn start(folder: &Folder, role: &str) -> Self {
         let path = folder.0.to_str().expect("a plain path");
+        Self::launch(folder, &mut docket(&[role, "--data-dir", path, "--listen", "127.0.0.1:0"]))
+    }
+
+    /// Any command that serves; its log lies beside the folder.
+    pub fn launch(folder: &Folder, command: &mut Command) -> Self {
         let log = File::options().create(true).append(true).open(log_of(&folder.0)).expect("a log file");
-        let mut command = docket(&[role, "--data-dir", path, "--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("piped"));
         let (tell, lines) = mpsc::channel();
