@@ -23,6 +23,8 @@ use crate::{
     topology::Topology,
 };
 
+/// Commands after which a database has had enough, however few its faults were: what is projected from zero grows with them.
+const ACKNOWLEDGED_PER_DATABASE: usize = 15_000;
 /// Load before a fault and after it.
 const BEFORE: Duration = Duration::from_millis(800);
 const AFTER: Duration = Duration::from_millis(2000);
@@ -182,10 +184,12 @@ pub async fn run(args: &Args, count: u32, seed: u64) -> Result<Tally> {
     println!("{count} faults at {} commands/s, log {}; data in {}\n", args.rate, args.log.name(), campaign.folder());
     let mut dealer = Dealer::new(args, seed);
     let mut summary = Summary::default();
+    let mut acknowledged = 0;
     for number in 1..=count {
         let fault = dealer.deal().with_context(|| format!("no kind of fault contains {:?}", args.only))?;
         let mut round = campaign.round(number, fault).await?;
-        let is_last = dealer.is_over() || number == count;
+        acknowledged += round.acknowledged;
+        let is_last = dealer.is_over() || acknowledged > ACKNOWLEDGED_PER_DATABASE || number == count;
         if is_last && round.findings.is_empty() {
             round.findings = campaign.check_all().await?;
         }
@@ -196,6 +200,7 @@ pub async fn run(args: &Args, count: u32, seed: u64) -> Result<Tally> {
             let keep_as = format!("after_fault_{number}");
             campaign.fresh((failed && args.keep).then_some(keep_as.as_str())).await?;
             dealer.next_database();
+            acknowledged = 0;
         }
     }
     summary.print(count, seed, args.log, started.elapsed());

@@ -3,6 +3,7 @@
 //! Owns who may break a broker at this moment. Every fresh database has topics of its own, told apart by their prefix.
 
 use std::{
+    collections::BTreeMap,
     process::Stdio,
     sync::{
         Arc,
@@ -12,7 +13,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use docket_log::{Kafka, KafkaArgs, MacKey, kafka::Probe};
+use docket_events::ShardId;
+use docket_log::{
+    Kafka, KafkaArgs, KafkaError, MacKey,
+    kafka::{Edge, Probe},
+};
 use docket_platform::scratch_kafka::{KafkaOptions, ScratchKafka, ScratchKafkaError};
 use sqlx::PgPool;
 use tokio::{
@@ -25,6 +30,8 @@ use crate::process::Environment;
 
 /// How long partitions may take until every broker has all of them again.
 const IN_SYNC_WITHIN: Duration = Duration::from_secs(60);
+/// How long brokers may take until they answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a broker of three stays away when it is its turn.
 const ABSENCE: Duration = Duration::from_secs(2);
 /// How often one of three brokers is killed.
@@ -98,6 +105,18 @@ impl Brokers {
     pub async fn probe(&self, owner: &PgPool) -> Result<Probe> {
         let key = MacKey::load(owner).await.context("reading the key of the log")?;
         Ok(Probe::new(&self.kafka()?, key)?)
+    }
+
+    /// Where the topics of `shards` end. A broker that has just started may need a moment before it answers.
+    pub async fn edges(&self, owner: &PgPool, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>> {
+        let probe = self.probe(owner).await?;
+        let deadline = Instant::now() + ANSWERS_WITHIN;
+        loop {
+            match probe.edges(shards).await {
+                Err(KafkaError::Unreachable { .. }) if Instant::now() < deadline => {}
+                asked => return asked.context("asking the topics for their ends"),
+            }
+        }
     }
 
     /// While this is held, nobody else breaks a broker.

@@ -23,12 +23,12 @@ const CHECK: &str = "topic";
 
 /// Compares every shard.
 pub(super) async fn check(topology: &Topology, findings: &mut Findings) -> Result<()> {
-    let probe = topology.kafka()?.probe(&topology.owner).await?;
+    let brokers = topology.kafka()?;
     let wanted = journal::tails(&topology.owner).await.context("reading the journal's ends")?;
     let shards: Vec<ShardId> = wanted.iter().map(|(shard, _)| *shard).collect();
     let deadline = Instant::now() + ARRIVED_WITHIN;
     let ends = loop {
-        let edges = probe.edges(&shards).await.context("asking the topics for their ends")?;
+        let edges = brokers.edges(&topology.owner, &shards).await?;
         let ends: Vec<(ShardId, u64, Edge)> =
             wanted.iter().filter_map(|(shard, tail)| Some((*shard, *tail, *edges.get(shard)?))).collect();
         let has = |edge: &Edge| edge.last.map_or(0, |last| last.sequence);
@@ -37,6 +37,7 @@ pub(super) async fn check(topology: &Topology, findings: &mut Findings) -> Resul
         }
         sleep(Duration::from_millis(100)).await;
     };
+    let probe = brokers.probe(&topology.owner).await?;
     for (shard, tail, edge) in ends {
         let messages = read(&probe, shard, edge, findings).await?;
         // After the topic, so that whatever the topic holds is journalled by now.

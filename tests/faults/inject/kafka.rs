@@ -40,7 +40,7 @@ impl Injection<'_> {
         brokers.start_again(broker).await?;
         let marks = marks::all(&self.topology.owner).await.context("reading the marks")?;
         let shards: Vec<_> = marks.keys().copied().collect();
-        let edges = brokers.probe(&self.topology.owner).await?.edges(&shards).await.context("asking the topics")?;
+        let edges = brokers.edges(&self.topology.owner, &shards).await?;
         for (shard, mark) in marks {
             let last = edges.get(&shard).and_then(|edge| edge.last).map_or(0, |last| last.sequence);
             if last < mark.sequence {

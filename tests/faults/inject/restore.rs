@@ -69,9 +69,8 @@ impl Injection<'_> {
     }
 
     async fn edges(&self, of: &BTreeMap<ShardId, u64>) -> Result<BTreeMap<ShardId, Edge>> {
-        let probe = self.topology.kafka()?.probe(&self.topology.owner).await?;
         let shards: Vec<ShardId> = of.keys().copied().collect();
-        probe.edges(&shards).await.context("asking the topics")
+        self.topology.kafka()?.edges(&self.topology.owner, &shards).await
     }
 
     /// Every shard whose topic goes on where the journal does not must be halted, and nothing must be added to it.
