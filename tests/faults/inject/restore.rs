@@ -45,13 +45,14 @@ impl Injection<'_> {
             self.findings.add("quiet", format!("after {} s {open}", PUBLISHED_WITHIN.as_secs()));
         }
         let ends = self.ends().await?;
-        topology.send_all_away().await?;
+        let readers = || topology.relays.iter().chain(&topology.projectors);
+        for process in readers() {
+            process.send_away().await?;
+        }
         topology.restore_copy().await?;
         self.forget_answers().await?;
         let edges = self.edges(&ends).await?;
-        for process in topology.relays.iter().chain(&topology.projectors) {
-            process.come_back();
-        }
+        readers().for_each(|process| process.come_back());
         self.until_halted(&ends, &edges).await?;
         self.run_killed(&["recover"]).await?;
         let back = self.ends().await?;
