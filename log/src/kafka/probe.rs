@@ -15,9 +15,10 @@ use rdkafka::{
 use uuid::Uuid;
 
 use super::{
-    client::{ANSWER, Hearing, Kafka},
+    client::{ANSWER, Hearing, Kafka, hear},
     error::{KafkaError, is_unknown_topic},
     message::{self, Foreign, MacKey},
+    reader::is_passing,
     topics::blocking,
 };
 
@@ -184,6 +185,7 @@ impl Probe {
         if is_unknown_topic(&error) {
             return KafkaError::Missing(topic.to_owned());
         }
+        hear(&asking.consumer);
         self.kafka.explain(error, &asking.hearing)
     }
 
@@ -258,6 +260,9 @@ impl Probe {
                 Some(Err(ClientError::PartitionEOF(partition))) => {
                     open.retain(|(shard, _)| i32::from(shard.shard) != partition);
                 }
+                // What befell the connection since the last question is told first, piece by piece. Whether anybody answers now is
+                // another matter.
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(self.explain(error, asking, topic)),
                 None if Instant::now() >= patience => {
                     let error = ClientError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OperationTimedOut);
