@@ -3,7 +3,11 @@
 use std::fmt;
 
 use docket_log::faults::STEPS;
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{
+    RngExt, SeedableRng,
+    rngs::StdRng,
+    seq::{IndexedRandom, SliceRandom},
+};
 
 use crate::{Args, Log};
 
@@ -72,6 +76,8 @@ pub enum Fault {
     RestorePostgres,
     /// `docket log switch`, killed and repeated.
     Switch,
+    /// `docket rebuild` of a projection, killed and repeated.
+    Rebuild(&'static str),
 }
 
 /// The system for which faults are dealt.
@@ -114,6 +120,7 @@ impl Fault {
             Self::WipeBroker(_) => "wipe broker",
             Self::RestorePostgres => "restore postgres",
             Self::Switch => "switch log",
+            Self::Rebuild(_) => "rebuild",
         };
         kind.to_owned()
     }
@@ -128,6 +135,7 @@ impl Fault {
             Self::KillBroker(n) | Self::KillBrokerAndRelays(n) | Self::WipeBroker(n) => format!("{n}"),
             Self::FreezeBroker(n, seconds) => format!("{n} for {seconds} s"),
             Self::Crash(n, _, passing) | Self::FreezeAt(n, _, passing) => format!("{} passing {passing}", n + 1),
+            Self::Rebuild(projection) => (*projection).to_owned(),
             Self::FreezeApi(n, millis) => format!("{} for {millis} ms", n + 1),
             Self::HoldShard(shard) => format!("{shard}"),
             Self::KillProjectors
@@ -164,6 +172,7 @@ impl Fault {
         }
         all.push(Self::FreezeApi(rng.random_range(0..2), rng.random_range(1000..2000)));
         all.push(Self::HoldShard(rng.random_range(0..crate::topology::SHARDS)));
+        all.extend(["consultation", "consultation_stats"].choose(rng).map(|projection| Self::Rebuild(projection)));
         let is_here = |step: &&str| match step.split('.').next() {
             Some("append" | "command" | "scheduler" | "projector") => true,
             Some("relay") => place.kafka,

@@ -1,13 +1,14 @@
 //! What is done to brokers, and to the log as a whole.
 
-use std::time::Duration;
+use std::{os::unix::process::ExitStatusExt, time::Duration};
 
 use anyhow::{Context, Result};
-use docket_log::relay::marks;
-use rand::RngExt;
+use docket_log::{faults::OPERATOR_STEPS, relay::marks};
+use rand::{RngExt, seq::IndexedRandom};
 use tokio::time::sleep;
 
 use super::Injection;
+use crate::process::CRASH;
 
 /// How long relays may try to reach a broker that is down: long enough that each has sent something.
 const TRYING: Duration = Duration::from_millis(1200);
@@ -77,19 +78,24 @@ impl Injection<'_> {
         brokers.wipe(broker).await
     }
 
-    /// Moves the log to Kafka; killed at a random moment, and repeated.
+    /// Moves the log to Kafka; killed at a random moment and at a step, and repeated.
     pub(super) async fn switch_log(&mut self) -> Result<()> {
-        self.run_killed(&["log", "switch", "kafka"]).await
+        self.run_killed(&["log", "switch", "kafka"], "switch.").await
     }
 
-    /// Runs a command line that may be killed at any moment and repeated: twice killed, then to its end.
-    pub(super) async fn run_killed(&mut self, line: &[&str]) -> Result<()> {
-        for _ in 0..2 {
-            let mut child = self.topology.command(line)?.spawn().context("starting a command line")?;
-            let after = Duration::from_millis(self.rng.random_range(0..KILLED_WITHIN));
-            if tokio::time::timeout(after, child.wait()).await.is_err() {
-                child.kill().await.context("killing a command line")?;
-            }
+    /// Runs a command line that may be killed at any moment and repeated: killed once, killed at one of its steps, then to its end.
+    pub(super) async fn run_killed(&mut self, line: &[&str], steps: &str) -> Result<()> {
+        let mut child = self.topology.command(line)?.spawn().context("starting a command line")?;
+        let after = Duration::from_millis(self.rng.random_range(0..KILLED_WITHIN));
+        if tokio::time::timeout(after, child.wait()).await.is_err() {
+            child.kill().await.context("killing a command line")?;
+        }
+        let steps: Vec<&str> = OPERATOR_STEPS.into_iter().filter(|step| step.starts_with(steps)).collect();
+        let step = steps.choose(&mut self.rng).context("the command line has no steps")?;
+        let crashed = self.topology.command(line)?.env(CRASH, step).status().await.context("running a command line")?;
+        // It does not come to the step when the first attempt had come farther.
+        if !crashed.success() && crashed.signal() != Some(9) {
+            self.findings.add("fault", format!("`docket {}` ended with {crashed}: see its log", line.join(" ")));
         }
         let status = self.topology.command(line)?.status().await.context("running a command line")?;
         if !status.success() {

@@ -95,6 +95,7 @@ impl<'a> Injection<'a> {
             Fault::WipeBroker(n) => self.wipe_broker(n).await,
             Fault::RestorePostgres => self.keep_a_copy().await,
             Fault::Switch => self.switch_log().await,
+            Fault::Rebuild(projection) => self.run_killed(&["rebuild", projection], "rebuild.").await,
         }
     }
 

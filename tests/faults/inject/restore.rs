@@ -54,7 +54,7 @@ impl Injection<'_> {
         let edges = self.edges(&ends).await?;
         readers().for_each(|process| process.come_back());
         self.until_halted(&ends, &edges).await?;
-        self.run_killed(&["recover"]).await?;
+        self.run_killed(&["recover"], "recover.").await?;
         let back = self.ends().await?;
         if back != ends {
             self.findings
