@@ -172,7 +172,7 @@ impl Brokers {
     /// Waits until every broker has what it is to have: before that, another loss would be one too many.
     pub async fn in_sync(&self) -> Result<()> {
         let deadline = Instant::now() + IN_SYNC_WITHIN;
-        while self.count > 1 {
+        loop {
             let listed = tokio::process::Command::new("kcat")
                 .args(["-L", "-m", "5", "-b", &self.bootstrap()])
                 .stdin(Stdio::null())
@@ -181,14 +181,13 @@ impl Brokers {
                 .context("running kcat")?;
             let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
             if is_in_sync(&listed, self.count) {
-                break;
+                return Ok(());
             }
             if Instant::now() >= deadline {
                 bail!("not all partitions are in sync after {} s:\n{listed}", IN_SYNC_WITHIN.as_secs());
             }
             sleep(Duration::from_millis(200)).await;
         }
-        Ok(())
     }
 
     /// Kills one broker after the other and starts it again, until `stop`.
