@@ -10,8 +10,14 @@ mod health;
 mod image;
 #[path = "cli/imports.rs"]
 mod imports;
+#[path = "cli/kafka.rs"]
+mod kafka;
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/modes.rs"]
+mod modes;
+#[path = "cli/operations.rs"]
+mod operations;
 #[path = "cli/pages.rs"]
 mod pages;
 #[path = "cli/roles.rs"]

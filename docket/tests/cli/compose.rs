@@ -179,7 +179,12 @@ impl Site {
     /// The service's command with its variables, and our hosts in place of the file's.
     fn command(&self, service: &Service) -> Command {
         let arguments: Vec<_> = service.command.iter().flatten().map(String::as_str).collect();
-        let mut command = docket(&arguments);
+        self.tool(service, &arguments)
+    }
+
+    /// Another command in the service's place, as `docker compose run` takes it.
+    fn tool(&self, service: &Service, arguments: &[&str]) -> Command {
+        let mut command = docket(arguments);
         for name in service.environment.keys() {
             let value = service.variable(name);
             let value = match name.as_str() {
@@ -227,6 +232,10 @@ async fn the_services_work_together() {
     // Only by the relay and Kafka can it come there.
     let path = format!("{}/api/v1/consultations/{}", queries.url, asked["id"].as_str().expect("an id"));
     eventually("it is read", async || (client.get(path.clone()).await.status() == 200).then_some(())).await;
+    for tool in [&["status", "--check"][..], &["rebuild", "identity", "--from", "kafka"], &["replay"]] {
+        let output = site.tool(&file.services["migrate"], tool).output().expect("it runs");
+        assert!(output.status.success(), "{tool:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
     for server in servers {
         assert!(server.stop().0.success());
     }

@@ -10,7 +10,7 @@ use rdkafka::{
     ClientConfig, ClientContext,
     admin::AdminClient,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::ConsumerContext,
+    consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError as ClientError, RDKafkaErrorCode},
 };
 
@@ -21,6 +21,9 @@ use super::{
 
 /// How long a question to the brokers may take.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a silence means that nothing more is to be heard.
+const HEAR: Duration = Duration::from_millis(20);
 
 /// Where Kafka is. Clones are the same.
 #[derive(Debug, Clone)]
@@ -213,6 +216,11 @@ impl Kafka {
             _ => KafkaError::Client(error),
         }
     }
+}
+
+/// Lets a consumer say what its connection suffered: it says so only to who polls it, and questions do not.
+pub(crate) fn hear(consumer: &BaseConsumer<Hearing>) {
+    while let Some(Err(_)) = consumer.poll(HEAR) {}
 }
 
 /// Whether a code means that nobody answered.

@@ -15,9 +15,10 @@ use rdkafka::{
 use uuid::Uuid;
 
 use super::{
-    client::{ANSWER, Hearing, Kafka},
+    client::{ANSWER, Hearing, Kafka, hear},
     error::{KafkaError, is_unknown_topic},
     message::{self, Foreign, MacKey},
+    reader::is_passing,
     topics::blocking,
 };
 
@@ -68,7 +69,8 @@ pub struct Page {
     pub next: i64,
 }
 
-/// Asks the topics. One question at a time; clones share the connection.
+/// Asks the topics. One question at a time; clones share the connection, which is made anew after a question that failed: librdkafka
+/// may never again find a broker that was down while it was asked for.
 #[derive(Clone)]
 pub struct Probe {
     kafka: Kafka,
@@ -79,6 +81,20 @@ pub struct Probe {
 struct Asking {
     consumer: BaseConsumer<Hearing>,
     hearing: Hearing,
+}
+
+impl Asking {
+    fn new(kafka: &Kafka) -> Result<Self, KafkaError> {
+        let (consumer, hearing) = kafka.client(&[
+            ("group.id", "docket.probe"),
+            ("enable.auto.commit", "false"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "error"),
+            ("fetch.wait.max.ms", "50"),
+            ("check.crcs", "true"),
+        ])?;
+        Ok(Self { consumer, hearing })
+    }
 }
 
 impl std::fmt::Debug for Probe {
@@ -93,15 +109,24 @@ impl Probe {
     /// # Errors
     /// When the settings cannot be used.
     pub fn new(kafka: &Kafka, key: MacKey) -> Result<Self, KafkaError> {
-        let (consumer, hearing) = kafka.client(&[
-            ("group.id", "docket.probe"),
-            ("enable.auto.commit", "false"),
-            ("enable.partition.eof", "true"),
-            ("auto.offset.reset", "error"),
-            ("fetch.wait.max.ms", "50"),
-            ("check.crcs", "true"),
-        ])?;
-        Ok(Self { kafka: kafka.clone(), key, asking: Arc::new(Mutex::new(Asking { consumer, hearing })) })
+        Ok(Self { kafka: kafka.clone(), key, asking: Arc::new(Mutex::new(Asking::new(kafka)?)) })
+    }
+
+    /// Asks one question, beside the runtime.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Self, &Asking) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        let probe = self.clone();
+        blocking(move || {
+            let mut asking = probe.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = question(&probe, &asking);
+            if answer.is_err() {
+                *asking = Asking::new(&probe.kafka)?;
+            }
+            answer
+        })
+        .await
     }
 
     /// Where each of `shards` begins and ends, with its last event.
@@ -109,12 +134,11 @@ impl Probe {
     /// # Errors
     /// See [`KafkaError`].
     pub async fn edges(&self, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>, KafkaError> {
-        let (probe, shards) = (self.clone(), shards.to_vec());
-        blocking(move || {
-            let asking = probe.asking.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut edges = probe.watermarks(&asking, &shards)?;
+        let shards = shards.to_vec();
+        self.ask(move |probe, asking| {
+            let mut edges = probe.watermarks(asking, &shards)?;
             for category in Category::ALL {
-                probe.find_last(&asking, category, &mut edges)?;
+                probe.find_last(asking, category, &mut edges)?;
             }
             Ok(edges)
         })
@@ -126,13 +150,11 @@ impl Probe {
     /// # Errors
     /// See [`KafkaError`].
     pub async fn page(&self, shard: ShardId, offset: i64, end: i64, limit: usize) -> Result<Page, KafkaError> {
-        let probe = self.clone();
-        blocking(move || {
-            let asking = probe.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ask(move |probe, asking| {
             let mut page = Page { next: offset, ..Page::default() };
             let end = end.min(offset.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX)));
             if offset < end {
-                probe.walk(&asking, shard.category, &[(shard, offset, end)], &mut |shard, at, event| {
+                probe.walk(asking, shard.category, &[(shard, offset, end)], &mut |shard, at, event| {
                     page.next = at + 1;
                     match event {
                         Ok(event) => page.events.push(event),
@@ -163,6 +185,7 @@ impl Probe {
         if is_unknown_topic(&error) {
             return KafkaError::Missing(topic.to_owned());
         }
+        hear(&asking.consumer);
         self.kafka.explain(error, &asking.hearing)
     }
 
@@ -237,6 +260,9 @@ impl Probe {
                 Some(Err(ClientError::PartitionEOF(partition))) => {
                     open.retain(|(shard, _)| i32::from(shard.shard) != partition);
                 }
+                // What befell the connection since the last question is told first, piece by piece. Whether anybody answers now is
+                // another matter.
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(self.explain(error, asking, topic)),
                 None if Instant::now() >= patience => {
                     let error = ClientError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OperationTimedOut);

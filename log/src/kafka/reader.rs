@@ -351,7 +351,7 @@ fn take(
 }
 
 /// Whether an error of the consumer passes by itself: brokers come and go, and librdkafka goes on.
-fn is_passing(error: &ClientError) -> bool {
+pub(super) fn is_passing(error: &ClientError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| {
         is_silence(code)
             || matches!(

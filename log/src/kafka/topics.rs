@@ -11,7 +11,7 @@ use rdkafka::{
 };
 
 use super::{
-    client::{ANSWER, Hearing, Kafka},
+    client::{ANSWER, Hearing, Kafka, hear},
     error::KafkaError,
 };
 
@@ -73,7 +73,10 @@ async fn describe(kafka: &Kafka) -> Result<BTreeMap<String, Found>, KafkaError> 
     blocking(move || {
         let (consumer, hearing): (BaseConsumer<Hearing>, _) = kafka.client(&[("group.id", "docket")])?;
         // All topics: to ask for one by name makes some brokers create it.
-        let metadata = consumer.fetch_metadata(None, ANSWER).map_err(|error| kafka.explain(error, &hearing))?;
+        let metadata = consumer.fetch_metadata(None, ANSWER).map_err(|error| {
+            hear(&consumer);
+            kafka.explain(error, &hearing)
+        })?;
         Ok(metadata
             .topics()
             .iter()
