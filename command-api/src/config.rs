@@ -3,6 +3,9 @@
 use clap::Args;
 use docket_platform::config::{Describe, Masked, Setting};
 
+/// A quarter of an hour of a busy installation.
+const MAX_BACKLOG: u64 = 1_000_000;
+
 /// How commands are taken.
 #[derive(Debug, Clone, Args)]
 #[group(skip)]
@@ -14,11 +17,15 @@ pub struct Config {
     /// Logins that may wait for a free core before further ones are answered 503
     #[arg(long, env = "DOCKET_LOGIN_QUEUE", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=10_000), value_name = "N")]
     pub login_queue: u32,
+    /// Events that may wait for Kafka before commands are answered 503; only where the log is in Kafka
+    #[arg(long = "command-max-backlog", env = "DOCKET_COMMAND_MAX_BACKLOG", default_value_t = MAX_BACKLOG,
+          value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub max_backlog: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { require_idempotency_key: false, login_queue: 64 }
+        Self { require_idempotency_key: false, login_queue: 64, max_backlog: MAX_BACKLOG }
     }
 }
 
@@ -27,6 +34,7 @@ impl Describe for Config {
         vec![
             Setting::new("DOCKET_REQUIRE_IDEMPOTENCY_KEY", self.require_idempotency_key),
             Setting::new("DOCKET_LOGIN_QUEUE", self.login_queue),
+            Setting::new("DOCKET_COMMAND_MAX_BACKLOG", self.max_backlog),
         ]
     }
 }

@@ -12,6 +12,15 @@ use docket_platform::{Problem, breaker::BreakerError};
 /// When to come back after a 503.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The same while the relay is far behind, which takes longer.
+const BACKLOG_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The relay is too far behind.
+pub(crate) fn backlog_full() -> Problem {
+    Problem::unavailable("backlog_full", BACKLOG_RETRY_AFTER)
+        .with_detail("Too much that was accepted waits to be published; no more is accepted until that is done.")
+}
+
 /// The database is not there.
 pub(crate) fn unreachable() -> Problem {
     Problem::unavailable("database_unavailable", RETRY_AFTER)

@@ -8,6 +8,7 @@
 //! `docket_log::Store::execute` -> the resource as it is after the command, with `ETag` and `Docket-Position`.
 
 pub mod auth;
+mod backlog;
 pub mod config;
 pub mod consultation;
 mod error;
@@ -15,6 +16,7 @@ pub mod housekeeping;
 mod openapi;
 pub mod people;
 pub mod permissions;
+pub mod recover;
 pub mod scheduler;
 pub mod setup;
 mod state;
@@ -43,9 +45,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
 }
 
-/// Starts the deadline scheduler and the housekeeping; both end with `shutdown`, which waits for what they have in hand.
+/// Starts the deadline scheduler, the housekeeping and the watch over the relay's backlog; all end with `shutdown`, which waits for
+/// what they have in hand.
 pub fn spawn_scheduler(state: &State, shutdown: &Shutdown) {
     let token = shutdown.token();
     shutdown.spawn(scheduler::run(state.store.clone(), token.clone()));
-    shutdown.spawn(housekeeping::run(state.store.pool().clone(), token));
+    shutdown.spawn(housekeeping::run(state.store.pool().clone(), token.clone()));
+    shutdown.spawn(backlog::watch(state.clone(), token));
 }

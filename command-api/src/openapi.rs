@@ -54,7 +54,7 @@ impl IntoResponses for CommandProblems {
             ("413", "Too large: `too_large`, `event_too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
-            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),
         ])
     }
 }

@@ -12,6 +12,7 @@ use docket_platform::{
 
 use crate::{
     auth::{accounts::Accounts, password::Hasher},
+    backlog::Backlog,
     config::Config,
     people::People,
 };
@@ -29,6 +30,7 @@ pub struct Parts {
     pub(crate) accounts: Accounts,
     pub(crate) hasher: Hasher,
     pub(crate) people: People,
+    pub(crate) backlog: Backlog,
     breaker: Breaker,
 }
 
@@ -48,6 +50,7 @@ impl State {
             accounts: Accounts::new(store.pool().clone()),
             hasher: Hasher::new(config.login_queue as usize),
             people: People::new(store.clone()),
+            backlog: Backlog::default(),
             breaker: Breaker::new("postgres-write", BreakerSettings::default()),
             store,
             authenticator,

@@ -7,7 +7,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use docket_platform::config::{LogArgs, LogFormat};
 
 use crate::commands::{
-    command_api, completions, config, health, import, migrate, projector, query_api, relay, replay, retry, status, up,
+    command_api, completions, config, health, import, log, migrate, projector, query_api, rebuild, recover, relay,
+    replay, retry, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -55,6 +56,12 @@ pub enum Action {
     Replay(replay::Args),
     /// Apply again what a projection could not apply
     Retry(retry::Args),
+    /// Make a projection anew from the log, beside the live one
+    Rebuild(rebuild::Args),
+    /// Say where the log is kept
+    Log(log::Args),
+    /// Bring back from Kafka what a restored database lacks
+    Recover(recover::Args),
     /// Show how far each projection is behind the log
     Status(status::Args),
     /// Ask a running docket whether it is ready

@@ -7,7 +7,9 @@ mod cli;
 mod commands;
 mod exit;
 mod node;
+mod people;
 mod place;
+mod progress;
 mod web;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

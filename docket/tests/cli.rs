@@ -2,12 +2,22 @@
 
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/compose.rs"]
+mod compose;
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/image.rs"]
+mod image;
 #[path = "cli/imports.rs"]
 mod imports;
+#[path = "cli/kafka.rs"]
+mod kafka;
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/modes.rs"]
+mod modes;
+#[path = "cli/operations.rs"]
+mod operations;
 #[path = "cli/pages.rs"]
 mod pages;
 #[path = "cli/roles.rs"]

@@ -1,9 +1,10 @@
 //! Faults on purpose, for the fault campaign alone.
 //!
-//! Built with the feature `faults`, a process reads three variables when it starts: `DOCKET_FAULT_BUG` names one seeded bug that it
+//! Built with the feature `faults`, a process reads four variables when it starts: `DOCKET_FAULT_BUG` names one seeded bug that it
 //! then has, so that the campaign can show that its checker catches it; `DOCKET_FAULT_CRASH` (`step` or `step:n`) names a step at
 //! whose n-th passing the process kills itself with SIGKILL; `DOCKET_FAULT_PAUSE`, of the same form, one at which it stops itself
-//! with SIGSTOP, until somebody sends SIGCONT. Without the feature nothing of this exists.
+//! with SIGSTOP, until somebody sends SIGCONT. `DOCKET_FAULT_FORGET` names a type of event that the process then does not know, as
+//! one of an older release would not. Without the feature nothing of this exists.
 
 /// A bug that a `faults` build can be told to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,16 @@ pub const STEPS: [&str; 13] = [
     "relay.after_mark",
 ];
 
+/// The same of commands that operators give: `docket log switch`, `docket rebuild`, `docket recover`.
+pub const OPERATOR_STEPS: [&str; 6] = [
+    "switch.before_mode",
+    "switch.after_mode",
+    "rebuild.before_switch",
+    "rebuild.before_commit",
+    "rebuild.after_commit",
+    "recover.before_commit",
+];
+
 #[cfg(feature = "faults")]
 mod chosen {
     use std::sync::{
@@ -67,7 +78,7 @@ mod chosen {
         atomic::{AtomicU64, Ordering},
     };
 
-    use super::{Bug, STEPS};
+    use super::{Bug, OPERATOR_STEPS, STEPS};
 
     static BUG: LazyLock<Option<Bug>> = LazyLock::new(|| {
         let name = std::env::var("DOCKET_FAULT_BUG").ok()?;
@@ -84,7 +95,7 @@ mod chosen {
         fn of(variable: &str) -> Option<Self> {
             let text = std::env::var(variable).ok()?;
             let (step, count) = text.split_once(':').unwrap_or((&text, "1"));
-            assert!(STEPS.contains(&step), "{variable} names no step: {step}");
+            assert!(STEPS.contains(&step) || OPERATOR_STEPS.contains(&step), "{variable} names no step: {step}");
             Some(Self { step: step.to_owned(), left: AtomicU64::new(count.parse().unwrap_or(1)) })
         }
 
@@ -93,6 +104,7 @@ mod chosen {
         }
     }
 
+    static FORGOTTEN: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("DOCKET_FAULT_FORGET").ok());
     static CRASH: LazyLock<Option<Trigger>> = LazyLock::new(|| Trigger::of("DOCKET_FAULT_CRASH"));
     static PAUSE: LazyLock<Option<Trigger>> = LazyLock::new(|| Trigger::of("DOCKET_FAULT_PAUSE"));
 
@@ -106,6 +118,12 @@ mod chosen {
     #[must_use]
     pub fn has(bug: Bug) -> bool {
         *BUG == Some(bug)
+    }
+
+    /// Whether this process was told not to know this type of event.
+    #[must_use]
+    pub fn forgets(event_type: &str) -> bool {
+        FORGOTTEN.as_deref() == Some(event_type)
     }
 
     /// Stops or dies here when this is the passing of the step that was asked for.
@@ -132,9 +150,16 @@ mod chosen {
         false
     }
 
+    /// Whether this process was told not to know a type of event: never, without the feature `faults`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn forgets(_: &str) -> bool {
+        false
+    }
+
     /// Does nothing without the feature `faults`.
     #[inline(always)]
     pub const fn step(_: &str) {}
 }
 
-pub use chosen::{has, step};
+pub use chosen::{forgets, has, step};

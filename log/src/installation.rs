@@ -115,6 +115,15 @@ impl Installation {
         row.map_or(Err(InstallationError::Missing), |row| Self::from_row(&row))
     }
 
+    /// Moves the log: processes that are told of brokers follow within a second or two.
+    ///
+    /// # Errors
+    /// See [`InstallationError`].
+    pub async fn set_mode(owner: &PgPool, mode: Mode) -> Result<(), InstallationError> {
+        sqlx::query("update write.installation set log_mode = $1").bind(mode.name()).execute(owner).await?;
+        Ok(())
+    }
+
     fn from_row(row: &sqlx::postgres::PgRow) -> Result<Self, InstallationError> {
         let shards: i16 = row.try_get("shards")?;
         let mode: String = row.try_get("log_mode")?;

@@ -43,6 +43,7 @@
 
 pub mod append;
 pub mod bell;
+pub mod compare;
 pub mod deadlines;
 pub mod execute;
 pub mod faults;
@@ -57,9 +58,11 @@ mod metrics;
 pub mod migrate;
 pub mod position;
 pub mod reader;
+pub mod recover;
 pub mod relay;
 mod statement;
 pub mod store;
+mod stories;
 pub mod vault;
 
 pub use append::{Append, AppendError, Claim, Verdict};

@@ -71,7 +71,7 @@ pub async fn parked(pool: &PgPool) -> Result<Vec<ParkedStream>, sqlx::Error> {
     list(pool, None, None).await
 }
 
-async fn list(
+pub(crate) async fn list(
     pool: &PgPool,
     projection: Option<&str>,
     stream: Option<StreamId>,
@@ -172,11 +172,7 @@ async fn retry_stream(
         Some(live) if live.is_of(projection.info()) => live.home,
         Some(_) | None => return Ok(Err("another version of the projection made the live rows".to_owned())),
     };
-    let waiting: Vec<i64> = place(sqlx::query(schema.sql(WAITING)), parked)
-        .bind(parked.stream.id)
-        .try_map(|row: sqlx::postgres::PgRow| row.try_get(0))
-        .fetch_all(&mut *transaction)
-        .await?;
+    let waiting = waiting(&mut transaction, parked).await?;
     let run = match read(pool, vault, parked, &waiting).await? {
         Ok(run) => run,
         Err(error) => return Ok(Err(error)),
@@ -194,6 +190,38 @@ async fn retry_stream(
     heal(&mut transaction, &schema, parked, &told).await?;
     transaction.commit().await?;
     Ok(Ok(waiting.len() as u64))
+}
+
+/// Tells what was parked of a stream that a rebuild has applied, and parks it no longer.
+pub(crate) async fn heal_rebuilt(
+    connection: &mut PgConnection,
+    (pool, vault): (&PgPool, &Vault),
+    projection: &'static dyn AnyProjection,
+    parked: &ParkedStream,
+) -> Result<(), RetryError> {
+    let waiting = waiting(&mut *connection, parked).await?;
+    let run = read(pool, vault, parked, &waiting).await?;
+    match run {
+        Ok(run) => heal(connection, &Schema::live(), parked, &changes(projection, &run)).await?,
+        // It was applied, so it can be read.
+        Err(_) => heal(connection, &Schema::live(), parked, &Told::new()).await?,
+    }
+    Ok(())
+}
+
+/// What the change feed says of the events of a run.
+fn changes<'a>(projection: &'static dyn AnyProjection, run: &'a Run) -> Told<'a> {
+    let decoded = run.items.iter().filter_map(|item| Some((&item.event, item.data.as_ref().ok()?)));
+    decoded.filter_map(|(event, data)| Some((event, projection.change(event, data)?))).collect()
+}
+
+/// The sequences of a stream's events that wait.
+async fn waiting(connection: &mut PgConnection, parked: &ParkedStream) -> Result<Vec<i64>, sqlx::Error> {
+    place(sqlx::query(Schema::live().sql(WAITING)), parked)
+        .bind(parked.stream.id)
+        .try_map(|row: sqlx::postgres::PgRow| row.try_get(0))
+        .fetch_all(connection)
+        .await
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;

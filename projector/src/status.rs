@@ -19,8 +19,10 @@ pub struct Lag {
     pub shard: ShardId,
     /// The sequence applied.
     pub sequence: u64,
-    /// The last sequence of the journal.
+    /// The last sequence that there is: the journal's, unless the projection is ahead of it.
     pub head: u64,
+    /// The last sequence of the journal.
+    pub journal: u64,
     /// How long the oldest event that is not applied has been in the journal; zero when all are.
     pub seconds: f64,
     /// Streams that wait for `docket retry`.
@@ -35,7 +37,7 @@ impl Lag {
     }
 }
 
-const LAG: &str = "select c.projection, c.category, c.shard, c.sequence, greatest(s.sequence, c.sequence) as head,
+const LAG: &str = "select c.projection, c.category, c.shard, c.sequence, greatest(s.sequence, c.sequence) as head, s.sequence as journal,
             coalesce((select greatest(extract(epoch from clock_timestamp() - j.recorded_at), 0)::float8
                       from write.journal j
                       where j.category = c.category and j.shard = c.shard and j.sequence = c.sequence + 1), 0) as seconds,
@@ -59,6 +61,7 @@ pub async fn lag(pool: &PgPool) -> Result<Vec<Lag>, sqlx::Error> {
             shard: ShardId { category, shard: row.try_get::<i16, _>("shard")? as u16 },
             sequence: row.try_get::<i64, _>("sequence")? as u64,
             head: row.try_get::<i64, _>("head")? as u64,
+            journal: row.try_get::<i64, _>("journal")? as u64,
             seconds: row.try_get("seconds")?,
             parked_streams: row.try_get::<i64, _>("parked")? as u64,
         });

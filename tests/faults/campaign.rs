@@ -3,13 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::MutexGuard,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    Args,
+    Args, Log,
     check::Checker,
     client::Client,
-    faults::{Deck, Fault},
+    faults::{Dealer, Fault},
     inject::Injection,
     ledger::Books,
     load::{Board, Load},
@@ -18,8 +23,8 @@ use crate::{
     topology::Topology,
 };
 
-/// Faults on one database. Checks grow with it, and one from its first event on ends it.
-const FAULTS_PER_DATABASE: u32 = 20;
+/// Commands after which a database has had enough, however few its faults were: what is projected from zero grows with them.
+const ACKNOWLEDGED_PER_DATABASE: usize = 15_000;
 /// Load before a fault and after it.
 const BEFORE: Duration = Duration::from_millis(800);
 const AFTER: Duration = Duration::from_millis(2000);
@@ -30,8 +35,15 @@ pub struct Campaign {
     client: Client,
     board: Arc<Board>,
     checker: Checker,
+    turns: Option<Turns>,
     seed: u64,
     rate: u32,
+}
+
+/// One of three brokers is always about to be killed.
+struct Turns {
+    stop: DropGuard,
+    task: JoinHandle<Result<()>>,
 }
 
 /// What a fault came to.
@@ -48,11 +60,16 @@ pub struct Round {
 }
 
 impl Campaign {
-    /// Starts a system whose processes have `environment` besides.
-    pub async fn start(args: &Args, seed: u64, environment: Environment) -> Result<Self> {
-        let topology = Topology::start(&args.binary, args.keep, environment).await?;
+    /// Starts a system with a log of this kind, whose processes have `environment` besides.
+    pub async fn start(args: &Args, log: Log, seed: u64, environment: Environment) -> Result<Self> {
+        let topology = Topology::start(args, log, environment).await?;
         let client = Client::new(topology.addresses.clone(), Arc::clone(&topology.people), Arc::default())?;
-        Ok(Self { topology, client, board: Arc::default(), checker: Checker::default(), seed, rate: args.rate })
+        let turns = topology.brokers.as_ref().filter(|brokers| brokers.count() > 1).map(|brokers| {
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(Arc::clone(brokers).take_turns(stop.clone()));
+            Turns { stop: stop.drop_guard(), task }
+        });
+        Ok(Self { topology, client, board: Arc::default(), checker: Checker::default(), turns, seed, rate: args.rate })
     }
 
     /// Load, the fault, and the check.
@@ -62,12 +79,17 @@ impl Campaign {
         let mut findings = Findings::default();
         let load = Load::start(&self.client, &self.board, self.seed, number, self.rate);
         sleep(BEFORE).await;
-        let injected =
-            Injection::new(&self.topology, &self.client, self.seed, number, &mut findings).inject(fault).await;
+        let mut injection = Injection::new(&self.topology, &self.client, self.seed, number, &mut findings);
+        let held = if fault.is_of_a_broker() { hold(&self.topology).await } else { None };
+        let injected = injection.inject(fault).await;
+        drop(held);
         let mended = self.topology.ready().await;
         sleep(AFTER).await;
         let sent = load.stop().await;
         injected.with_context(|| format!("doing {fault}"))?;
+        // From here on all brokers are needed.
+        let _held = hold(&self.topology).await;
+        injection.finish(fault).await.with_context(|| format!("finishing {fault}"))?;
         if let Err(error) = mended {
             findings.add("quiet", format!("{error:#}"));
         }
@@ -96,6 +118,7 @@ impl Campaign {
 
     /// Checks everything from the first event on.
     pub async fn check_all(&mut self) -> Result<Findings> {
+        let _held = hold(&self.topology).await;
         let mut findings = Findings::default();
         self.checker.check_all(&self.topology, &self.client, &mut findings).await.context("checking from zero")?;
         Ok(findings)
@@ -115,9 +138,27 @@ impl Campaign {
         self.topology.folder().display().to_string()
     }
 
+    /// How often one of three brokers was killed because it was its turn.
+    fn turns(&self) -> u32 {
+        self.topology.brokers.as_ref().map_or(0, |brokers| brokers.kills())
+    }
+
     /// Ends everything.
-    pub async fn stop(self) {
+    pub async fn stop(self) -> Result<()> {
+        if let Some(Turns { stop, task }) = self.turns {
+            drop(stop);
+            task.await?.context("killing one broker after the other")?;
+        }
         self.topology.stop().await;
+        Ok(())
+    }
+}
+
+/// The brokers, so that nobody else breaks one.
+async fn hold(topology: &Topology) -> Option<MutexGuard<'_, ()>> {
+    match &topology.brokers {
+        Some(brokers) => Some(brokers.hold().await),
+        None => None,
     }
 }
 
@@ -139,16 +180,16 @@ struct Summary {
 /// Runs `count` faults.
 pub async fn run(args: &Args, count: u32, seed: u64) -> Result<Tally> {
     let started = Instant::now();
-    let mut campaign = Campaign::start(args, seed, Vec::new()).await?;
-    println!("{count} faults at {} commands/s; data in {}\n", args.rate, campaign.folder());
-    let mut deck = Deck::new(seed, args.only.as_deref());
+    let mut campaign = Campaign::start(args, args.log, seed, Vec::new()).await?;
+    println!("{count} faults at {} commands/s, log {}; data in {}\n", args.rate, args.log.name(), campaign.folder());
+    let mut dealer = Dealer::new(args, seed);
     let mut summary = Summary::default();
-    let mut on_this_database = 0;
+    let mut acknowledged = 0;
     for number in 1..=count {
-        let fault = deck.deal().with_context(|| format!("no kind of fault contains {:?}", args.only))?;
+        let fault = dealer.deal().with_context(|| format!("no kind of fault contains {:?}", args.only))?;
         let mut round = campaign.round(number, fault).await?;
-        on_this_database += 1;
-        let is_last = on_this_database == FAULTS_PER_DATABASE || number == count;
+        acknowledged += round.acknowledged;
+        let is_last = dealer.is_over() || acknowledged > ACKNOWLEDGED_PER_DATABASE || number == count;
         if is_last && round.findings.is_empty() {
             round.findings = campaign.check_all().await?;
         }
@@ -158,14 +199,18 @@ pub async fn run(args: &Args, count: u32, seed: u64) -> Result<Tally> {
         if (is_last || failed) && number < count {
             let keep_as = format!("after_fault_{number}");
             campaign.fresh((failed && args.keep).then_some(keep_as.as_str())).await?;
-            on_this_database = 0;
+            dealer.next_database();
+            acknowledged = 0;
         }
     }
-    summary.print(count, seed, started.elapsed());
+    summary.print(count, seed, args.log, started.elapsed());
+    if args.log != Log::Journal && args.brokers > 1 {
+        println!("  {} times besides, one of {} brokers was killed", campaign.turns(), args.brokers);
+    }
     if args.keep {
         println!("kept: {}", campaign.folder());
     }
-    campaign.stop().await;
+    campaign.stop().await?;
     Ok(summary.tally)
 }
 
@@ -203,8 +248,8 @@ impl Summary {
         }
     }
 
-    fn print(&self, count: u32, seed: u64, took: Duration) {
-        println!("\n{count} faults with seed {seed} in {:.1} minutes", took.as_secs_f64() / 60.0);
+    fn print(&self, count: u32, seed: u64, log: Log, took: Duration) {
+        println!("\n{count} faults, log {}, with seed {seed} in {:.1} minutes", log.name(), took.as_secs_f64() / 60.0);
         for (kind, (count, failed)) in &self.kinds {
             println!("  {count:4}  {kind}{}", if *failed > 0 { format!("   {failed} FAILED") } else { String::new() });
         }

@@ -3,10 +3,25 @@
 use std::fmt;
 
 use docket_log::faults::STEPS;
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{
+    RngExt, SeedableRng,
+    rngs::StdRng,
+    seq::{IndexedRandom, SliceRandom},
+};
 
-/// Steps at which a projector is frozen: before its transaction, and within it.
-const FREEZES: [&str; 3] = ["projector.before_checkpoint", "projector.before_write", "projector.before_commit"];
+use crate::{Args, Log};
+
+/// Faults on one database. Checks grow with it, and one from its first event on ends it.
+const FAULTS_PER_DATABASE: u32 = 20;
+/// Steps at which a process is frozen: a projector before its transaction and within it, a relay with a batch or a mark in its hands.
+const FREEZES: [&str; 6] = [
+    "projector.before_checkpoint",
+    "projector.before_write",
+    "projector.before_commit",
+    "relay.before_produce",
+    "relay.after_produce",
+    "relay.before_mark",
+];
 
 /// Something that is done to a running system. The number is that of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,10 +40,12 @@ pub enum Fault {
     Crash(usize, &'static str, u32),
     /// SIGSTOP of a projector past its lease, then SIGCONT.
     FreezeProjector(usize),
-    /// A projector stops itself at the n-th passing of a step, past its lease, and goes on there.
+    /// A process stops itself at the n-th passing of a step, past its lease, and goes on there.
     FreezeAt(usize, &'static str, u32),
     /// SIGSTOP of a command-api for so many milliseconds, then SIGCONT.
     FreezeApi(usize, u32),
+    /// A projector of an older release works beside one of this.
+    OldProjector(usize),
     /// A client with the writer's role holds this shard's row.
     HoldShard(u16),
     /// Twenty racers on one key, over both command-api, one of which is killed.
@@ -39,57 +56,145 @@ pub enum Fault {
     EndApi(usize),
     /// SIGTERM of a projector under load.
     EndProjector(usize),
+    /// SIGKILL of a relay.
+    KillRelay(usize),
+    /// SIGKILL of both relays.
+    KillRelays,
+    /// SIGSTOP of a relay past its lease, then SIGCONT.
+    FreezeRelay(usize),
+    /// SIGTERM of a relay under load.
+    EndRelay(usize),
+    /// SIGKILL of a broker.
+    KillBroker(usize),
+    /// SIGKILL of a broker, and of both relays while they try to reach it.
+    KillBrokerAndRelays(usize),
+    /// SIGSTOP of a broker for so many seconds, then SIGCONT.
+    FreezeBroker(usize, u64),
+    /// A broker's disk is lost and replaced.
+    WipeBroker(usize),
+    /// PostgreSQL is put back to an earlier state, behind Kafka, and recovered.
+    RestorePostgres,
+    /// `docket log switch`, killed and repeated.
+    Switch,
+    /// `docket rebuild` of a projection, killed and repeated.
+    Rebuild(&'static str),
+}
+
+/// The system for which faults are dealt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Whether the log is in Kafka.
+    pub kafka: bool,
+    /// How many brokers there are.
+    pub brokers: usize,
+    /// For how many seconds a broker is frozen.
+    pub freeze: u64,
 }
 
 impl Fault {
     /// Its kind, as the summary counts it.
     pub fn kind(&self) -> String {
-        match self {
-            Self::KillApi(_) => "kill command-api".to_owned(),
-            Self::KillProjector(_) => "kill projector".to_owned(),
-            Self::KillProjectors => "kill both projectors".to_owned(),
-            Self::KillPostgres => "kill postgres".to_owned(),
-            Self::KillPostgresBusy => "kill postgres busy".to_owned(),
-            Self::Crash(_, step, _) => format!("crash {step}"),
-            Self::FreezeProjector(_) => "freeze projector".to_owned(),
-            Self::FreezeAt(_, step, _) => format!("freeze {step}"),
-            Self::FreezeApi(..) => "freeze command-api".to_owned(),
-            Self::HoldShard(_) => "hold shard".to_owned(),
-            Self::Racers(_) => "racers".to_owned(),
-            Self::HotStreams => "hot streams".to_owned(),
-            Self::EndApi(_) => "end command-api".to_owned(),
-            Self::EndProjector(_) => "end projector".to_owned(),
-        }
+        let kind = match self {
+            Self::KillApi(_) => "kill command-api",
+            Self::KillProjector(_) => "kill projector",
+            Self::KillProjectors => "kill both projectors",
+            Self::KillPostgres => "kill postgres",
+            Self::KillPostgresBusy => "kill postgres busy",
+            Self::Crash(_, step, _) => return format!("crash {step}"),
+            Self::FreezeProjector(_) => "freeze projector",
+            Self::FreezeAt(_, step, _) => return format!("freeze {step}"),
+            Self::FreezeApi(..) => "freeze command-api",
+            Self::OldProjector(_) => "old projector",
+            Self::HoldShard(_) => "hold shard",
+            Self::Racers(_) => "racers",
+            Self::HotStreams => "hot streams",
+            Self::EndApi(_) => "end command-api",
+            Self::EndProjector(_) => "end projector",
+            Self::KillRelay(_) => "kill relay",
+            Self::KillRelays => "kill both relays",
+            Self::FreezeRelay(_) => "freeze relay",
+            Self::EndRelay(_) => "end relay",
+            Self::KillBroker(_) => "kill broker",
+            Self::KillBrokerAndRelays(_) => "kill broker and relays",
+            Self::FreezeBroker(..) => "freeze broker",
+            Self::WipeBroker(_) => "wipe broker",
+            Self::RestorePostgres => "restore postgres",
+            Self::Switch => "switch log",
+            Self::Rebuild(_) => "rebuild",
+        };
+        kind.to_owned()
     }
 
     /// What it is done to.
     fn target(&self) -> String {
         match self {
             Self::KillApi(n) | Self::KillProjector(n) | Self::EndApi(n) | Self::EndProjector(n) => format!("{}", n + 1),
-            Self::FreezeProjector(n) | Self::Racers(n) => format!("{}", n + 1),
+            Self::FreezeProjector(n) | Self::Racers(n) | Self::OldProjector(n) => format!("{}", n + 1),
+            Self::KillRelay(n) | Self::FreezeRelay(n) | Self::EndRelay(n) => format!("{}", n + 1),
+            // Kafka counts from 1.
+            Self::KillBroker(n) | Self::KillBrokerAndRelays(n) | Self::WipeBroker(n) => format!("{n}"),
+            Self::FreezeBroker(n, seconds) => format!("{n} for {seconds} s"),
             Self::Crash(n, _, passing) | Self::FreezeAt(n, _, passing) => format!("{} passing {passing}", n + 1),
+            Self::Rebuild(projection) => (*projection).to_owned(),
             Self::FreezeApi(n, millis) => format!("{} for {millis} ms", n + 1),
             Self::HoldShard(shard) => format!("{shard}"),
-            Self::KillProjectors | Self::KillPostgres | Self::KillPostgresBusy | Self::HotStreams => String::new(),
+            Self::KillProjectors
+            | Self::KillPostgres
+            | Self::KillPostgresBusy
+            | Self::HotStreams
+            | Self::KillRelays
+            | Self::RestorePostgres
+            | Self::Switch => String::new(),
         }
     }
 
-    /// One of every kind, with targets of the dice's choice.
-    fn every_kind(rng: &mut StdRng) -> Vec<Self> {
+    /// Whether it breaks a broker, which nobody else may do at the same time.
+    pub const fn is_of_a_broker(&self) -> bool {
+        matches!(
+            self,
+            Self::KillBroker(_) | Self::KillBrokerAndRelays(_) | Self::FreezeBroker(..) | Self::WipeBroker(_)
+        )
+    }
+
+    /// One of every kind that `place` has, with targets of the dice's choice.
+    fn every_kind(rng: &mut StdRng, place: Place) -> Vec<Self> {
         let mut all = vec![Self::KillProjectors, Self::KillPostgres, Self::KillPostgresBusy, Self::HotStreams];
-        for one in
-            [Self::KillApi, Self::KillProjector, Self::FreezeProjector, Self::Racers, Self::EndApi, Self::EndProjector]
-        {
+        for one in [
+            Self::KillApi,
+            Self::KillProjector,
+            Self::FreezeProjector,
+            Self::OldProjector,
+            Self::Racers,
+            Self::EndApi,
+            Self::EndProjector,
+        ] {
             all.push(one(rng.random_range(0..2)));
         }
         all.push(Self::FreezeApi(rng.random_range(0..2), rng.random_range(1000..2000)));
         all.push(Self::HoldShard(rng.random_range(0..crate::topology::SHARDS)));
-        for step in STEPS {
+        all.extend(["consultation", "consultation_stats"].choose(rng).map(|projection| Self::Rebuild(projection)));
+        let is_here = |step: &&str| match step.split('.').next() {
+            Some("append" | "command" | "scheduler" | "projector") => true,
+            Some("relay") => place.kafka,
+            // Of commands that an operator starts.
+            _ => false,
+        };
+        for step in STEPS.into_iter().filter(is_here) {
             let most = if step.starts_with("scheduler") { 4 } else { 40 };
             all.push(Self::Crash(rng.random_range(0..2), step, rng.random_range(1..=most)));
         }
-        for step in FREEZES {
+        for step in FREEZES.into_iter().filter(is_here) {
             all.push(Self::FreezeAt(rng.random_range(0..2), step, rng.random_range(1..=20)));
+        }
+        if place.kafka {
+            all.extend([Self::KillRelays, Self::RestorePostgres]);
+            for one in [Self::KillRelay, Self::FreezeRelay, Self::EndRelay] {
+                all.push(one(rng.random_range(0..2)));
+            }
+            for one in [Self::KillBroker, Self::KillBrokerAndRelays, Self::WipeBroker] {
+                all.push(one(rng.random_range(1..=place.brokers)));
+            }
+            all.push(Self::FreezeBroker(rng.random_range(1..=place.brokers), place.freeze));
         }
         all
     }
@@ -105,23 +210,84 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct Deck {
     rng: StdRng,
+    place: Place,
     left: Vec<Fault>,
     only: Option<String>,
 }
 
 impl Deck {
-    /// The deck of a seed, of the kinds that contain `only`.
-    pub fn new(seed: u64, only: Option<&str>) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), left: Vec::new(), only: only.map(str::to_owned) }
+    /// The deck of a seed, of the kinds that `place` has and that contain `only`.
+    pub fn new(seed: u64, place: Place, only: Option<&str>) -> Self {
+        Self { rng: StdRng::seed_from_u64(seed), place, left: Vec::new(), only: only.map(str::to_owned) }
     }
 
     /// The next fault; none when no kind is wanted.
     pub fn deal(&mut self) -> Option<Fault> {
         if self.left.is_empty() {
-            self.left = Fault::every_kind(&mut self.rng);
+            self.left = Fault::every_kind(&mut self.rng, self.place);
             self.left.retain(|fault| self.only.as_deref().is_none_or(|only| fault.kind().contains(only)));
             self.left.shuffle(&mut self.rng);
         }
         self.left.pop()
+    }
+}
+
+/// Deals for one database after the other: where the log is switched, what comes before the switch, the switch, and what comes after.
+#[derive(Debug)]
+pub struct Dealer {
+    rng: StdRng,
+    before: Deck,
+    /// None where nothing is switched.
+    after: Option<Deck>,
+    only_switches: bool,
+    /// Faults dealt for the present database.
+    dealt: u32,
+    switch_at: u32,
+}
+
+/// The most faults before a switch.
+const BEFORE_SWITCH: u32 = 4;
+
+impl Dealer {
+    /// Deals by the dice of `seed` what `args` ask for.
+    pub fn new(args: &Args, seed: u64) -> Self {
+        let deck = |kafka, seed| {
+            let place = Place { kafka, brokers: args.brokers, freeze: args.freeze };
+            Deck::new(seed, place, args.only.as_deref())
+        };
+        let is_mixed = args.log == Log::Mixed;
+        let switch = Fault::Switch.kind();
+        let mut dealer = Self {
+            rng: StdRng::seed_from_u64(seed),
+            before: deck(args.log == Log::Kafka, seed),
+            after: is_mixed.then(|| deck(true, seed ^ 1)),
+            only_switches: is_mixed && args.only.as_deref().is_some_and(|only| switch.contains(only)),
+            dealt: 0,
+            switch_at: 0,
+        };
+        dealer.next_database();
+        dealer
+    }
+
+    /// A fresh database: its log is not switched yet.
+    pub fn next_database(&mut self) {
+        self.dealt = 0;
+        self.switch_at = self.rng.random_range(0..=BEFORE_SWITCH);
+    }
+
+    /// Whether the present database has had what it is to have.
+    pub const fn is_over(&self) -> bool {
+        self.only_switches || self.dealt >= FAULTS_PER_DATABASE
+    }
+
+    /// The next fault; none when no kind is wanted.
+    pub fn deal(&mut self) -> Option<Fault> {
+        let at = self.dealt;
+        self.dealt += 1;
+        match &mut self.after {
+            Some(_) if self.only_switches || at == self.switch_at => Some(Fault::Switch),
+            Some(after) if at > self.switch_at => after.deal(),
+            _ => self.before.deal(),
+        }
     }
 }

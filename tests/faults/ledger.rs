@@ -107,13 +107,15 @@ pub struct Entry {
     pub row: Uuid,
     /// What the client knows.
     pub fate: Fate,
+    /// Whether its answer was lost with a database that was put back to an earlier state.
+    pub is_forgotten: bool,
 }
 
 impl Entry {
     /// Books `command` of `principal` in `tenant`.
     pub fn new(command: Command, tenant: Uuid, principal: Uuid, fate: Fate) -> Self {
         let row = IdempotencyKey::scoped(tenant, principal, command.kind.route(), &command.key, [0; 32]).id;
-        Self { command, principal, row, fate }
+        Self { command, principal, row, fate, is_forgotten: false }
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! | you look for | module |
 //! |---|---|
-//! | PostgreSQL, the four processes, a fresh database | [`topology`], [`process`], [`reaper`] |
+//! | PostgreSQL, the processes, a fresh database | [`topology`], [`process`], [`reaper`] |
+//! | the brokers | [`kafka`] |
 //! | what clients do, and what they were told | [`load`], [`client`], [`ledger`], [`people`] |
 //! | what is done to the processes | [`faults`], [`inject`] |
 //! | what must hold afterwards | [`check`], [`lag`] |
@@ -24,6 +25,7 @@ mod check;
 mod client;
 mod faults;
 mod inject;
+mod kafka;
 mod lag;
 mod ledger;
 mod load;
@@ -37,12 +39,34 @@ mod topology;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use docket_log::faults::Bug;
 use docket_platform::ids;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::report::Tally;
+
+/// Where the log of the system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Log {
+    /// In the journal alone: nothing but PostgreSQL.
+    Journal,
+    /// In Kafka from the beginning.
+    Kafka,
+    /// In the journal at first, and switched to Kafka under load.
+    Mixed,
+}
+
+impl Log {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Kafka => "kafka",
+            Self::Mixed => "mixed",
+        }
+    }
+}
 
 /// What is asked of the campaign.
 #[derive(Debug, Parser)]
@@ -50,6 +74,15 @@ use crate::report::Tally;
 pub struct Args {
     /// How many faults
     pub faults: Option<u32>,
+    /// Where the log is
+    #[arg(long, value_enum, default_value_t = Log::Journal)]
+    pub log: Log,
+    /// Brokers: 1, or 3 of which one is killed every 20 s
+    #[arg(long, default_value_t = 1, value_parser = brokers)]
+    pub brokers: usize,
+    /// Seconds for which a broker is frozen
+    #[arg(long, default_value_t = 45)]
+    pub freeze: u64,
     /// Where the choice of faults begins; printed by every run, so that a choice can be made again
     #[arg(long)]
     pub seed: Option<u64>,
@@ -71,6 +104,14 @@ pub struct Args {
     /// The binary, built with the feature `faults`
     #[arg(long, env = "DOCKET_FAULTS_BINARY", default_value = "target/faults/docket")]
     pub binary: PathBuf,
+}
+
+fn brokers(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3".to_owned()),
+    }
 }
 
 impl Args {

@@ -32,6 +32,8 @@ const ABSENCE: Duration = Duration::from_millis(150);
 pub const CRASH: &str = "DOCKET_FAULT_CRASH";
 /// The variable that makes a process stop itself at a step.
 pub const PAUSE: &str = "DOCKET_FAULT_PAUSE";
+/// The variable that makes a process one of an older release: it does not know this type of event.
+pub const FORGET: &str = "DOCKET_FAULT_FORGET";
 
 /// How the end of a process is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Process {
     plan: Plan,
+    /// Settings that changed since the plan was made.
+    changed: Mutex<Environment>,
     expected: Mutex<Expected>,
     /// For the next start only.
     special: Mutex<Environment>,
@@ -88,6 +92,7 @@ impl Process {
     pub fn start(plan: Plan) -> Arc<Self> {
         let process = Arc::new(Self {
             plan,
+            changed: Mutex::default(),
             expected: Mutex::new(Expected::Life),
             special: Mutex::default(),
             pid: watch::Sender::new(None),
@@ -105,6 +110,13 @@ impl Process {
     /// Its name in reports.
     pub fn name(&self) -> &str {
         &self.plan.name
+    }
+
+    /// Changes a setting from the next start on.
+    pub fn set(&self, name: &'static str, value: String) {
+        let mut changed = lock(&self.changed);
+        changed.retain(|(known, _)| *known != name);
+        changed.push((name, value));
     }
 
     async fn keep(self: Arc<Self>) {
@@ -142,6 +154,7 @@ impl Process {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .envs(self.plan.environment.iter().map(|(name, value)| (*name, value.as_str())))
+            .envs(lock(&self.changed).clone())
             .envs(special)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("sharing the log")?)

@@ -1,16 +1,18 @@
-//! What is broken and mended: a durable PostgreSQL, two command-api, two projectors, each a process of its own.
+//! What is broken and mended: a durable PostgreSQL, two command-api, two projectors, and where the log goes to Kafka two relays, each
+//! a process of its own.
 //!
 //! Owns the folder, the ports and the database. A fresh database is a copy of one that was set up once.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
+    process::Stdio,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use docket_log::{Bell, Installation, Store, StoreOptions, Topic};
+use docket_log::{Bell, Installation, Mode, Store, StoreOptions, Topic, journal, relay::marks};
 use docket_platform::{
     db::{Database, DbRole},
     embedded::{Cluster, ClusterConfig, DATABASE, OWNER, State},
@@ -21,6 +23,8 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::
 use tokio::{process::Command, time::Instant};
 
 use crate::{
+    Args, Log,
+    kafka::{Brokers, PREFIX},
     lag,
     people::People,
     process::{Environment, Plan, Process},
@@ -29,11 +33,12 @@ use crate::{
 
 /// Shards per category: few, so that commands meet.
 pub const SHARDS: u16 = 4;
-/// How long a projector that is silent keeps its shards.
+/// How long a projector or a relay that is silent keeps its shards.
 pub const LEASE: Duration = Duration::from_secs(1);
 /// How long anything may take to be up again.
 const PATIENCE: Duration = Duration::from_secs(30);
 const TEMPLATE: &str = "docket_as_set_up";
+const EARLIER: &str = "docket_an_hour_ago";
 
 /// The running system.
 pub struct Topology {
@@ -41,6 +46,10 @@ pub struct Topology {
     pub apis: [Arc<Process>; 2],
     /// The processes that project.
     pub projectors: [Arc<Process>; 2],
+    /// The processes that publish; none where the log stays in the journal.
+    pub relays: Vec<Arc<Process>>,
+    /// Kafka, unless the log stays in the journal.
+    pub brokers: Option<Arc<Brokers>>,
     /// Who uses it.
     pub people: Arc<People>,
     /// The owner's connections, for checks.
@@ -50,6 +59,7 @@ pub struct Topology {
     /// Where commands go.
     pub addresses: [String; 2],
     http: reqwest::Client,
+    binary: PathBuf,
     cluster: Cluster,
     folder: PathBuf,
     // The last to go.
@@ -57,31 +67,40 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Starts everything; every process has `environment` besides its own settings.
-    pub async fn start(binary: &Path, keep: bool, environment: Environment) -> Result<Self> {
+    /// Starts everything for a log of this kind; every process has `environment` besides its own settings.
+    pub async fn start(args: &Args, log: Log, mut environment: Environment) -> Result<Self> {
+        let binary = &args.binary;
         let folder =
             std::env::temp_dir().join(format!("docket-faults-{}-{}", std::process::id(), ids::new_id().simple()));
-        let reaper = Reaper::watch(&folder, keep)?;
+        let reaper = Reaper::watch(&folder, args.keep)?;
         let config = ClusterConfig { max_connections: 200, ..ClusterConfig::new(&folder) };
         let cluster = Cluster::start(config).await.context("starting PostgreSQL")?;
-        migrate(binary, &folder).await?;
+        let brokers = if log == Log::Journal { None } else { Some(Brokers::start(args.brokers).await?) };
+        let of_kafka = brokers.as_ref().map(|brokers| brokers.environment()).unwrap_or_default();
+        migrate(binary, &folder, if log == Log::Kafka { &of_kafka } else { &[] }).await?;
         let (people, setup_events) = set_up(&cluster).await?;
         let folder = cluster.data_dir().to_owned();
         copy_database(&cluster, DATABASE, TEMPLATE).await?;
-        let ports = free_ports(4)?;
-        let plan = |number: usize, role: &'static str, name: &str| {
+        let ports = free_ports(6)?;
+        environment.extend(of_kafka);
+        environment.extend([
+            ("DOCKET_DATA_DIR", folder.display().to_string()),
+            ("DOCKET_PROJECTOR_LEASE_TTL", LEASE.as_secs().to_string()),
+            ("DOCKET_RELAY_LEASE_TTL", LEASE.as_secs().to_string()),
+        ]);
+        let start = |number: usize, role: &'static str, name: &str| {
             let mut environment = environment.clone();
-            environment.extend([
-                ("DOCKET_DATA_DIR", folder.display().to_string()),
-                ("DOCKET_LISTEN", format!("127.0.0.1:{}", ports[number])),
-                ("DOCKET_PROJECTOR_LEASE_TTL", LEASE.as_secs().to_string()),
-            ]);
-            Plan { name: name.to_owned(), binary: binary.to_owned(), role, folder: folder.clone(), environment }
+            environment.push(("DOCKET_LISTEN", format!("127.0.0.1:{}", ports[number])));
+            let (name, binary, folder) = (name.to_owned(), binary.to_owned(), folder.clone());
+            Process::start(Plan { name, binary, role, folder, environment })
         };
+        let relays =
+            if brokers.is_some() { vec![start(4, "relay", "relay-1"), start(5, "relay", "relay-2")] } else { vec![] };
         let topology = Self {
-            apis: [plan(0, "command-api", "command-api-1"), plan(1, "command-api", "command-api-2")]
-                .map(Process::start),
-            projectors: [plan(2, "projector", "projector-1"), plan(3, "projector", "projector-2")].map(Process::start),
+            apis: [start(0, "command-api", "command-api-1"), start(1, "command-api", "command-api-2")],
+            projectors: [start(2, "projector", "projector-1"), start(3, "projector", "projector-2")],
+            relays,
+            brokers,
             people: Arc::new(people),
             owner: owner_pool(&cluster),
             setup_events,
@@ -91,6 +110,7 @@ impl Topology {
                 .timeout(Duration::from_secs(2))
                 .build()
                 .context("making a client")?,
+            binary: binary.clone(),
             cluster,
             folder,
             _reaper: reaper,
@@ -104,9 +124,38 @@ impl Topology {
         self.processes().map(|process| process.starts()).sum()
     }
 
-    /// All four processes.
+    /// All processes.
     pub fn processes(&self) -> impl Iterator<Item = &Arc<Process>> {
-        self.apis.iter().chain(&self.projectors)
+        self.apis.iter().chain(&self.projectors).chain(&self.relays)
+    }
+
+    /// The brokers, for faults that are dealt only where there are some.
+    pub fn kafka(&self) -> Result<&Arc<Brokers>> {
+        self.brokers.as_ref().context("there is no Kafka")
+    }
+
+    /// Whether the log is in Kafka now.
+    pub async fn is_on_kafka(&self) -> Result<bool> {
+        Ok(Installation::read(&self.owner).await.context("reading the log's mode")?.mode == Mode::Kafka)
+    }
+
+    /// A command line of the same installation, with what it says kept in the logs.
+    pub fn command(&self, line: &[&str]) -> Result<Command> {
+        let path = self.folder.join("logs").join(format!("{}.log", line.join("-")));
+        let log = std::fs::File::options().create(true).append(true).open(&path);
+        let log = log.with_context(|| format!("opening {}", path.display()))?;
+        let mut command = Command::new(&self.binary);
+        command
+            .args(line)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("DOCKET_DATA_DIR", &self.folder)
+            .envs(self.brokers.as_ref().map(|brokers| brokers.environment()).unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("sharing the log")?)
+            .stderr(log)
+            .kill_on_drop(true);
+        Ok(command)
     }
 
     /// Where everything lies.
@@ -168,9 +217,43 @@ impl Topology {
         }
     }
 
+    /// Waits until what is journalled at this moment is published; what is not after `patience`.
+    pub async fn wait_published(&self, patience: Duration) -> Result<Option<String>> {
+        let deadline = Instant::now() + patience;
+        let tails = journal::tails(&self.owner).await.context("looking at the journal")?;
+        loop {
+            let marks = marks::all(&self.owner).await.context("looking at the marks")?;
+            let published = |shard| marks.get(shard).map_or(0, |mark| mark.sequence);
+            let open: Vec<String> = tails
+                .iter()
+                .filter(|(shard, tail)| published(shard) < *tail)
+                .map(|(shard, tail)| format!("{shard} is published up to {} of {tail}", published(shard)))
+                .collect();
+            if open.is_empty() || Instant::now() >= deadline {
+                return Ok((!open.is_empty()).then(|| open.join(", ")));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Kills everything, and lets nothing come back.
+    pub async fn send_all_away(&self) -> Result<()> {
+        join_all(self.processes().map(|process| process.send_away())).await.into_iter().collect()
+    }
+
+    /// Keeps a copy of the database as it is now. Nothing may run meanwhile.
+    pub async fn keep_copy(&self) -> Result<()> {
+        copy_database(&self.cluster, DATABASE, EARLIER).await
+    }
+
+    /// Replaces the database by the copy that was kept. Nothing may run meanwhile.
+    pub async fn restore_copy(&self) -> Result<()> {
+        copy_database(&self.cluster, EARLIER, DATABASE).await
+    }
+
     /// Puts the database back to how it was set up. The old one is kept under `keep_as`, when that is given.
     pub async fn fresh(&mut self, keep_as: Option<&str>) -> Result<()> {
-        join_all(self.processes().map(|process| process.send_away())).await.into_iter().collect::<Result<Vec<_>>>()?;
+        self.send_all_away().await?;
         self.owner.close().await;
         if let Some(name) = keep_as {
             let mut connection = maintenance(&self.cluster).await?;
@@ -179,15 +262,22 @@ impl Topology {
         }
         copy_database(&self.cluster, TEMPLATE, DATABASE).await?;
         self.owner = owner_pool(&self.cluster);
+        if let Some(brokers) = &self.brokers {
+            let prefix = brokers.next_prefix();
+            self.processes().for_each(|process| process.set(PREFIX, prefix.clone()));
+        }
         self.processes().for_each(|process| process.come_back());
         self.ready().await
     }
 
     /// Ends everything in order.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         join_all(self.processes().map(|process| process.stop())).await;
         self.owner.close().await;
         self.cluster.stop().await;
+        if let Some(brokers) = self.brokers.take() {
+            brokers.stop().await;
+        }
     }
 }
 
@@ -203,10 +293,11 @@ fn owner_pool(cluster: &Cluster) -> PgPool {
     PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(options)
 }
 
-async fn migrate(binary: &Path, folder: &Path) -> Result<()> {
+async fn migrate(binary: &Path, folder: &Path, environment: &[(&str, String)]) -> Result<()> {
     let output = Command::new(binary)
         .args(["migrate", "--shards", &SHARDS.to_string(), "--data-dir"])
         .arg(folder)
+        .envs(environment.iter().map(|(name, value)| (*name, value.as_str())))
         .output()
         .await
         .with_context(|| format!("running {}", binary.display()))?;

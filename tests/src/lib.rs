@@ -42,13 +42,38 @@ impl TestDatabase {
     /// # Errors
     /// When PostgreSQL refuses.
     pub async fn create() -> anyhow::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
         static READY: OnceCell<Installation> = OnceCell::const_new();
-        let cluster = ScratchCluster::shared();
         let installation = *READY.get_or_try_init(make_template).await?;
+        Self::clone_of(TEMPLATE, installation).await
+    }
+
+    /// A copy of it as it is now. Whoever is connected to this one is thrown out.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses.
+    pub async fn copy(&self) -> anyhow::Result<Self> {
+        let original = self.database.connect_options(DbRole::Owner).get_database().context("no name")?.to_owned();
+        let cluster = ScratchCluster::shared();
+        let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await?;
+        eventually("everybody has left", async || {
+            let left: i64 =
+                sqlx::query_scalar("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1")
+                    .bind(&original)
+                    .fetch_one(&mut owner)
+                    .await?;
+            Ok((left == 0).then_some(()))
+        })
+        .await?;
+        owner.close().await?;
+        Self::clone_of(&original, self.installation).await
+    }
+
+    async fn clone_of(template: &str, installation: Installation) -> anyhow::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let cluster = ScratchCluster::shared();
         let name = format!("story_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await?;
-        owner.execute(AssertSqlSafe(format!("create database {name} template {TEMPLATE}"))).await?;
+        owner.execute(AssertSqlSafe(format!("create database {name} template {template}"))).await?;
         owner.close().await?;
         Ok(Self { database: Database::embedded(cluster.connect_options(OWNER, &name)), installation })
     }

@@ -57,3 +57,28 @@ async fn a_shard_that_one_process_declines_goes_to_another() -> Result<()> {
     assert!(!old.tick().await?.contains(&unknown), "it is left to the newer one");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_one_process_declines_another_works_beyond_its_share() -> Result<()> {
+    let db = TestDatabase::create().await?;
+    let all: Vec<_> = Category::ALL.into_iter().flat_map(|category| db.installation.shards_of(category)).collect();
+    let join = || Leases::join(db.pool(DbRole::Projector), "team", ids::new_id(), Duration::from_secs(60), all.clone());
+    let (mut old, mut new) = (join(), join());
+    let half = all.len() / 2;
+    eventually("an even share", async || {
+        let (one, two) = (old.tick().await?.len(), new.tick().await?.len());
+        Ok((one == half && two == half).then_some(()))
+    })
+    .await?;
+    let declined: Vec<ShardId> = old.tick().await?.into_iter().take(2).collect();
+    declined.iter().for_each(|shard| old.decline(*shard, Duration::from_secs(60)));
+    eventually("nothing is left alone", async || {
+        let (one, two) = (old.tick().await?, new.tick().await?);
+        assert!(one.is_disjoint(&two), "nobody works a shard twice: {one:?} {two:?}");
+        assert!(declined.iter().all(|shard| two.contains(shard)), "{two:?} must hold {declined:?}");
+        Ok((one.len() + two.len() == all.len()).then_some(()))
+    })
+    .await?;
+    old.leave().await?;
+    eventually("everything", async || Ok((new.tick().await?.len() == all.len()).then_some(()))).await
+}

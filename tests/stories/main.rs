@@ -4,4 +4,5 @@ mod append;
 mod idempotency;
 mod kafka;
 mod lease;
+mod recover;
 mod snapshot;

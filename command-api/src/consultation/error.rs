@@ -24,6 +24,9 @@ pub(super) enum RouteError {
     /// Not judged, or not written.
     #[error(transparent)]
     Failed(#[from] BreakerError<ExecuteError>),
+    /// Not taken: too much waits to be published.
+    #[error("the relay is too far behind")]
+    Backlog,
     /// The token is good, but its person is gone.
     #[error("the person was erased")]
     PersonGone,
@@ -38,6 +41,7 @@ impl From<RouteError> for Problem {
             RouteError::Contradiction { field, reason } => invalid(field, reason),
             RouteError::Refused(refusal) => of_refusal(refusal),
             RouteError::Failed(error) => error::of_breaker(error),
+            RouteError::Backlog => error::backlog_full(),
             RouteError::PersonGone => {
                 Self::unauthorized("unauthorized", "The account that this token speaks for is gone.")
             }

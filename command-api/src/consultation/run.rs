@@ -62,6 +62,9 @@ pub(super) async fn run(
     id: Uuid,
     command: Command,
 ) -> Result<Done, RouteError> {
+    if state.backlog.is_full() && !was_answered(state, context).await? {
+        return Err(RouteError::Backlog);
+    }
     let stream = StreamId::new(Category::Consultation, id);
     let asks = matches!(command, Command::Request(_));
     let execute =
@@ -75,6 +78,13 @@ pub(super) async fn run(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether this is a repetition of what was done: it adds nothing, and gets its answer in any case.
+async fn was_answered(state: &State, context: &CommandContext) -> Result<bool, RouteError> {
+    let Some(key) = &context.idempotency else { return Ok(false) };
+    let answered = async { Ok(state.store.answered(key.id).await?.is_some()) };
+    Ok(state.guarded(answered).await?)
 }
 
 async fn render(state: &State, accepted: Accepted<Consultation>) -> Result<Done, RouteError> {

@@ -1,4 +1,4 @@
-//! PostgreSQL away: an honest 503 at once, and recovery without a restart.
+//! PostgreSQL or Kafka away: an honest 503 where nothing more can be taken, and recovery without a restart.
 
 use std::{
     process::Command,
@@ -6,21 +6,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use docket_command_api::{Config, State, setup};
+use docket_command_api::{Config, State, setup, spawn_scheduler};
 use docket_events::identity;
-use docket_log::{Installation, Mode, migrate::migrate};
+use docket_log::{
+    Installation, Kafka, KafkaArgs, Mode,
+    migrate::migrate,
+    relay::{self, marks},
+};
 use docket_platform::{
+    Shutdown,
     auth::{Authenticator, Keys, Principal, Role, SigningKey},
     clock,
     db::Database,
     embedded::{DATABASE, OWNER, ScratchCluster},
     ids,
+    scratch_kafka::{ScratchKafka, ScratchKafkaError},
 };
 use serde_json::json;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::support::{Answer, CONSULTATIONS, Member, hardened, request, send, store};
+use crate::support::{Answer, App, CONSULTATIONS, Member, hardened, request, send, store, until};
 
 async fn member(authenticator: &Authenticator, id: Uuid, tenant: Uuid) -> Member {
     let principal = Principal { user_id: id, tenant, role: Role::Admin };
@@ -95,4 +102,70 @@ async fn a_killed_database_costs_some_503_and_no_restart() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), recovery).await.expect("it recovers");
+}
+
+/// Does something to a broker, which takes seconds.
+async fn on<T: Send + 'static>(
+    kafka: &Arc<ScratchKafka>,
+    work: impl FnOnce(&ScratchKafka) -> Result<T, ScratchKafkaError> + Send + 'static,
+) -> T {
+    let kafka = kafka.clone();
+    tokio::task::spawn_blocking(move || work(&kafka)).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn without_kafka_commands_are_taken_up_to_a_bound_and_again_when_it_is_back() {
+    const MOST: u64 = 20;
+    let app = App::with(Config { max_backlog: MOST, ..Config::default() }).await;
+    let member = app.member("ada", Role::Requester).await;
+    let body = json!({"title": "t"});
+    let ask = async |key: &str| app.post_with(&member, CONSULTATIONS, &body, &[("idempotency-key", key)]).await;
+    for n in 0..=MOST {
+        ask(&format!("journal-{n}")).await.expect(201);
+    }
+    let shutdown = Shutdown::new();
+    spawn_scheduler(&app.state, &shutdown);
+    // While the log is in the journal nothing waits, however often that is looked at.
+    let looked = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < looked {
+        ask(&ids::new_id().to_string()).await.expect(201);
+    }
+
+    let broker = Arc::new(tokio::task::spawn_blocking(ScratchKafka::start).await.unwrap().unwrap());
+    let kafka = Kafka::new(&KafkaArgs::plaintext(broker.bootstrap(), "outage")).unwrap().unwrap();
+    Installation::set_mode(&app.owner, Mode::Kafka).await.unwrap();
+    let (_mode, mode) = watch::channel(Mode::Kafka);
+    let relay = {
+        let (database, installation) = (app.database.clone(), app.store.installation());
+        let (bell, shutdown) = (app.store.bell().clone(), shutdown.clone());
+        tokio::spawn(async move {
+            relay::run(relay::Config::default(), kafka, &database, installation, &bell, mode, &shutdown).await
+        })
+    };
+    let is_published = async || marks::backlog(&app.owner).await.unwrap() == 0;
+    until("all is published", is_published).await;
+    until("that was seen", async || ask("seen").await.status == 201).await;
+
+    on(&broker, |broker| broker.kill(1)).await;
+    let mut taken = Vec::new();
+    let refused = loop {
+        let key = format!("outage-{}", taken.len());
+        assert!(taken.len() < 20_000, "nothing is refused");
+        let answer = ask(&key).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        taken.push((key, answer.id()));
+    };
+    assert_eq!(refused.problem(503, "backlog_full").header("retry-after"), "5");
+    assert!(taken.len() as u64 > MOST, "{} were taken", taken.len());
+    // What was done is answered again all the same.
+    let (key, id) = taken.first().unwrap();
+    assert_eq!(ask(key).await.expect(201).id(), *id);
+
+    on(&broker, |broker| broker.start_again(1)).await;
+    until("commands are taken again", async || ask("back").await.status == 201).await;
+    until("all is published", is_published).await;
+    shutdown.drain(Duration::from_secs(10)).await.unwrap();
+    relay.await.unwrap().unwrap();
 }

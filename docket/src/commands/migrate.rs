@@ -1,7 +1,8 @@
 //! `docket migrate`: brings the database up to date, before the roles of a new release start.
 
-use docket_log::{KafkaArgs, installation::DEFAULT_SHARDS};
+use docket_log::{Bell, KafkaArgs, Topic, installation::DEFAULT_SHARDS};
 
+use crate::people;
 use crate::place::{self, Place};
 
 /// Which database, and what is fixed when it is set up first.
@@ -13,8 +14,8 @@ Examples:
   docket migrate --data-dir ./.docket      the cluster of a docket that is running
   KAFKA_BROKERS=kafka:9092 DATABASE_URL=... docket migrate      a new installation whose log is in Kafka
 
-Needs the owner of the schema. Sets the installation up and makes the signing key where they are missing; repeating it changes
-nothing. `docket up` does the same at its start.")]
+Needs the owner of the schema. Sets the installation up and makes the signing key where they are missing; told the administrator's
+password, it makes the first organisation and people too. Repeating it changes nothing. `docket up` does the same at its start.")]
 pub struct Args {
     #[command(flatten)]
     place: Place,
@@ -22,6 +23,8 @@ pub struct Args {
     shards: Shards,
     #[command(flatten)]
     kafka: KafkaArgs,
+    #[command(flatten)]
+    first_start: docket_command_api::FirstStartArgs,
 }
 
 /// How finely the log is sliced.
@@ -47,5 +50,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     println!("installation  {}", installation.id);
     println!("shards        {}", installation.shards);
     println!("log           {}", installation.mode.name());
+    // Only when told to: `docket up` makes people of its own.
+    if args.first_start.admin_password.as_ref().is_some_and(|password| !password.expose().is_empty()) {
+        let store = args.place.store(&database, installation, Bell::new(Topic::Journal));
+        people::greet(&store, &args.first_start).await?;
+    }
     Ok(())
 }

@@ -5,9 +5,12 @@ pub mod completions;
 pub mod config;
 pub mod health;
 pub mod import;
+pub mod log;
 pub mod migrate;
 pub mod projector;
 pub mod query_api;
+pub mod rebuild;
+pub mod recover;
 pub mod relay;
 pub mod replay;
 pub mod retry;
@@ -32,6 +35,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::Relay(args) => relay::run(args).await,
         Action::Replay(args) => replay::run(args).await,
         Action::Retry(args) => retry::run(args).await,
+        Action::Log(args) => log::run(args).await,
+        Action::Rebuild(args) => rebuild::run(args).await,
+        Action::Recover(args) => recover::run(args).await,
         Action::Status(args) => status::run(args).await,
         Action::Health(args) => health::run(args).await,
         Action::Config(args) => config::run(&cli.log, &args),

@@ -45,16 +45,6 @@ fn a_database_url_that_is_none_is_usage_and_is_not_shown() {
 }
 
 #[test]
-fn kafka_is_refused_before_anything_is_made() {
-    let folder = Folder::new();
-    let path = folder.0.to_str().expect("a plain path");
-    let output = docket(&["up", "--data-dir", path]).env("KAFKA_BROKERS", "kafka:9092").output().expect("it runs");
-    assert_eq!(code(&output), Some(2));
-    assert!(said(&output).contains("journal mode"), "{}", said(&output));
-    assert!(!folder.0.exists());
-}
-
-#[test]
 fn config_shows_values_with_their_source_and_masks_secrets() {
     let output = docket(&["config", "--listen", "127.0.0.1:9999"])
         .env("DATABASE_URL", "postgres://docket:hunter2@db/docket")

@@ -1,21 +1,24 @@
 //! The real permit requests, and their numbers in all places that count them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
+use docket_log::{Mode, in_both_modes};
 use serde_json::Value;
 
 use super::server::{Client, Folder, Server, docket, done, eventually};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/consultations/permits.csv");
 
-#[tokio::test]
-async fn the_real_file_gives_the_same_numbers_in_all_places() {
+in_both_modes!(the_real_file_gives_the_same_numbers_in_all_places);
+
+async fn the_real_file_gives_the_same_numbers_in_all_places(mode: Mode) {
     if !Path::new(FILE).exists() {
         println!("skipped: {FILE} is not there");
         return;
     }
-    let folder = Folder::new();
+    let folder = Folder::on(mode);
     let path = folder.0.to_str().expect("a plain path").to_owned();
     let server = Server::up(&folder);
     kill_an_import_on_its_way(&path).await;
@@ -27,21 +30,54 @@ async fn the_real_file_gives_the_same_numbers_in_all_places() {
 
     let client = Client::login(&server.url, &server.credentials("admin")).await;
     let query = "{ consultationStats { pending responded timedOut lateAnswered } }";
+    let expected = serde_json::json!({ "pending": 0, "responded": 952, "timedOut": 482, "lateAnswered": 377 });
     eventually("the read model has caught up", async || {
         let stats = client.query(&server.url, query).await["consultationStats"].clone();
-        let expected = serde_json::json!({ "pending": 0, "responded": 952, "timedOut": 482, "lateAnswered": 377 });
         (stats == expected).then_some(())
     })
     .await;
 
-    let mut types: BTreeMap<String, u64> = BTreeMap::new();
+    let mut types = Types::new();
     for line in done(&["replay", "--category", "consultation", "--data-dir", &path]).lines() {
         let event: Value = serde_json::from_str(line).expect("one JSON object a line");
         *types.entry(event["type"].as_str().expect("a type").to_owned()).or_default() += 1;
     }
+    assert_numbers(&types);
+    folder.log_is_whole(mode).await;
+    if mode == Mode::Kafka {
+        assert_numbers(&by_kcat(&folder));
+        // The counts once more, from nothing but the topics.
+        let rebuild = ["rebuild", "consultation_stats", "--from", "kafka"];
+        let rebuilt = folder.docket(&rebuild).output().expect("the program starts");
+        assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+        assert_eq!(client.query(&server.url, query).await["consultationStats"], expected);
+    }
+}
+
+/// How many events there are of each type.
+type Types = BTreeMap<String, u64>;
+
+fn assert_numbers(types: &Types) {
     let count = |kind: &str| types[&format!("docket.consultation.{kind}.v1")];
     assert_eq!(["requested", "responded", "timed_out", "late_response_recorded"].map(count), [1434, 952, 482, 377]);
     assert_eq!(count("commented"), 8577);
+}
+
+/// The same, read from the topic by another program than ours. A message that repeats an event counts once.
+fn by_kcat(folder: &Folder) -> Types {
+    let (brokers, prefix) = (folder.setting("KAFKA_BROKERS"), folder.setting("DOCKET_KAFKA_TOPIC_PREFIX"));
+    let topic = format!("{prefix}.consultation");
+    let read = ["-C", "-q", "-e", "-b", &brokers, "-t", &topic, "-o", "beginning", "-f", "%h\n"];
+    let output = Command::new("kcat").args(read).output().expect("kcat, which script/bootstrap test installs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (mut types, mut seen) = (Types::new(), BTreeSet::new());
+    for line in String::from_utf8(output.stdout).expect("UTF-8").lines() {
+        let header = |name: &str| line.split(',').find_map(|header| header.strip_prefix(name)).expect(name).to_owned();
+        if seen.insert(header("ce_id=")) {
+            *types.entry(header("ce_type=")).or_default() += 1;
+        }
+    }
+    types
 }
 
 /// Starts an import, and kills it once something of it stands on the log.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use docket_log::{Mode, in_both_modes};
 use serde_json::Value;
 
 use super::server::{Client, Folder, Server, done, eventually};
@@ -39,9 +40,10 @@ async fn json(url: &str, path: &str) -> Value {
     serde_json::from_str(&text(url, path).await).expect("JSON")
 }
 
-#[tokio::test]
-async fn a_first_start_serves_everything_and_a_second_one_finds_it_again() {
-    let folder = Folder::new();
+in_both_modes!(a_first_start_serves_everything_and_a_second_one_finds_it_again);
+
+async fn a_first_start_serves_everything_and_a_second_one_finds_it_again(mode: Mode) {
+    let folder = Folder::on(mode);
     let first = Server::up(&folder);
     let (admin, reviewer) = (first.credentials("admin"), first.credentials("reviewer"));
     for path in ["/", "/docs", "/graphiql"] {
@@ -61,6 +63,7 @@ async fn a_first_start_serves_everything_and_a_second_one_finds_it_again() {
     let found: Value =
         client.get(format!("{}/api/v1/consultations/{id}", second.url)).await.json().await.expect("JSON");
     assert_eq!(found["state"], "responded");
+    folder.log_is_whole(mode).await;
 }
 
 async fn contracts_are_served(url: &str) {

@@ -1,16 +1,19 @@
 //! Each role in a process of its own, on one database.
 
+use docket_log::{Mode, in_both_modes};
 use serde_json::{Value, json};
 
 use super::server::{Client, Folder, Server, eventually};
 
-#[tokio::test]
-async fn roles_alone_work_together_with_the_rest() {
-    let folder = Folder::new();
+in_both_modes!(roles_alone_work_together_with_the_rest);
+
+async fn roles_alone_work_together_with_the_rest(mode: Mode) {
+    let folder = Folder::on(mode);
     let whole = Server::up(&folder);
     let commands = Server::start(&folder, "command-api");
     let projector = Server::start(&folder, "projector");
     let queries = Server::start(&folder, "query-api");
+    let relay = (mode == Mode::Kafka).then(|| Server::start(&folder, "relay"));
     let admin = whole.credentials("admin");
     let client = Client::login(&commands.url, &admin).await;
     let asked: Value = client.ask(&commands.url, "through the roles").await.json().await.expect("JSON");
@@ -19,7 +22,7 @@ async fn roles_alone_work_together_with_the_rest() {
 
     let status =
         async |url: &str, path: &str| reqwest::get(format!("{url}{path}")).await.expect("an answer").status().as_u16();
-    for server in [&commands, &projector, &queries] {
+    for server in [&commands, &projector, &queries].into_iter().chain(&relay) {
         assert_eq!(status(&server.url, "/health/ready").await, 200);
         assert_eq!(status(&server.url, "/metrics").await, 200);
     }
@@ -29,7 +32,8 @@ async fn roles_alone_work_together_with_the_rest() {
     assert_eq!(status(&projector.url, "/api/v1/consultations").await, 404);
     let refused = client.post(format!("{}/api/v1/consultations", queries.url), &json!({})).await;
     assert_eq!(refused.status(), 404);
-    for server in [queries, projector, commands, whole] {
+    folder.log_is_whole(mode).await;
+    for server in relay.into_iter().chain([queries, projector, commands, whole]) {
         assert!(server.stop().0.success());
     }
 }

@@ -8,21 +8,66 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use docket_log::Mode;
 use reqwest::{Response, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::modes;
+
 /// How long anything may take before the test fails. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A data folder that goes with the test.
-pub struct Folder(pub PathBuf);
+/// A data folder that goes with the test, and the settings of those that work on it.
+pub struct Folder(pub PathBuf, Vec<(&'static str, String)>);
 
 impl Folder {
+    /// A folder for an installation whose log is in the journal.
     pub fn new() -> Self {
+        Self::on(Mode::Journal)
+    }
+
+    /// A folder for an installation whose log is there.
+    pub fn on(mode: Mode) -> Self {
+        Self::with(|name| modes::settings(mode, name))
+    }
+
+    /// A folder with settings of its own, made of its name.
+    pub fn with(settings: impl FnOnce(&str) -> Vec<(&'static str, String)>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("docket-cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self(std::env::temp_dir().join(name))
+        Self(std::env::temp_dir().join(&name), settings(&name))
+    }
+
+    /// Gives who works on it from now on these settings; those that it had are given back.
+    pub fn tell(&mut self, settings: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+        std::mem::replace(&mut self.1, settings)
+    }
+
+    /// One of its settings.
+    pub fn setting(&self, name: &str) -> String {
+        self.1.iter().find(|(known, _)| *known == name).expect("it was set").1.clone()
+    }
+
+    /// The program on this folder, with its settings.
+    pub fn docket(&self, arguments: &[&str]) -> Command {
+        let mut command = docket(arguments);
+        command.arg("--data-dir").arg(&self.0).envs(self.1.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Waits until the log holds what the journal holds, message by message, while something serves on this folder.
+    pub async fn log_is_whole(&self, mode: Mode) {
+        let word = match mode {
+            Mode::Journal => "the log is in the journal",
+            Mode::Kafka => "everything is published",
+        };
+        eventually(word, async || {
+            let output = self.docket(&["status", "--check", "--full"]).output().expect("the program starts");
+            let said = String::from_utf8_lossy(&output.stdout);
+            (output.status.success() && said.contains(word)).then_some(())
+        })
+        .await;
     }
 
     fn pid_file(&self) -> PathBuf {
@@ -61,7 +106,7 @@ pub fn docket(arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars() {
         if name.starts_with("DOCKET_") && name != "DOCKET_PG_BIN"
             || name.starts_with("DATABASE_URL")
-            || name == "KAFKA_BROKERS"
+            || name.starts_with("KAFKA_")
         {
             command.env_remove(name);
         }
@@ -101,9 +146,12 @@ impl Server {
 
     /// A role on a folder.
     pub fn start(folder: &Folder, role: &str) -> Self {
-        let path = folder.0.to_str().expect("a plain path");
+        Self::launch(folder, &mut folder.docket(&[role, "--listen", "127.0.0.1:0"]))
+    }
+
+    /// Any command that serves; its log lies beside the folder.
+    pub fn launch(folder: &Folder, command: &mut Command) -> Self {
         let log = File::options().create(true).append(true).open(log_of(&folder.0)).expect("a log file");
-        let mut command = docket(&[role, "--data-dir", path, "--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("piped"));
         let (tell, lines) = mpsc::channel();
@@ -195,6 +243,12 @@ impl Client {
 
     pub async fn post(&self, url: String, body: &Value) -> Response {
         self.http.post(url).bearer_auth(&self.token).json(body).send().await.expect("an answer")
+    }
+
+    /// The same, answered as a stream of events.
+    pub async fn stream(&self, url: String, body: &Value) -> Response {
+        let request = self.http.post(url).bearer_auth(&self.token).header("accept", "text/event-stream");
+        request.json(body).send().await.expect("an answer")
     }
 
     pub async fn get(&self, url: String) -> Response {

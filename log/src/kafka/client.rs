@@ -25,6 +25,8 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 const LISTEN: Duration = Duration::from_millis(500);
 /// How long what was heard explains an error: an old trouble says nothing of a new one.
 const FRESH: Duration = Duration::from_secs(15);
+/// How long a silence means that nothing more is to be heard.
+const HEAR: Duration = Duration::from_millis(20);
 
 /// Where Kafka is. Clones are the same.
 #[derive(Debug, Clone)]
@@ -90,9 +92,9 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    /// Lets the client tell what happened to its connections; it does so only when polled. Nothing may be assigned.
-    fn listen(&self) {
-        while self.consumer.poll(Duration::ZERO).is_some() {}
+    /// Lets the client say what its connections suffered: it says so only to who polls it, and questions do not.
+    pub(crate) fn listen(&self) {
+        while let Some(Err(_)) = self.consumer.poll(HEAR) {}
     }
 }
 
@@ -241,7 +243,6 @@ impl Kafka {
             if !is_silent || asker.hearing.is_refused() || Instant::now() >= deadline {
                 return Err(self.explain(error, &asker.hearing));
             }
-            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -13,9 +13,10 @@ use rdkafka::{
 use uuid::Uuid;
 
 use super::{
-    client::{Asker, Kafka, is_silence},
+    client::{Asker, Kafka},
     error::{KafkaError, is_unknown_topic},
     message::{self, Foreign, MacKey},
+    reader::is_passing,
     topics::blocking,
 };
 
@@ -66,12 +67,25 @@ pub struct Page {
     pub next: i64,
 }
 
-/// Asks the topics. One question at a time; clones share the connection.
+/// Asks the topics. One question at a time; clones share the connection, which is made anew after a question that failed: librdkafka
+/// may never again find a broker that was down while it was asked for.
 #[derive(Clone)]
 pub struct Probe {
     kafka: Kafka,
     key: MacKey,
     asker: Arc<Mutex<Asker>>,
+}
+
+/// A client for the probe's questions.
+fn make(kafka: &Kafka) -> Result<Asker, KafkaError> {
+    kafka.asker(&[
+        ("group.id", "docket.probe"),
+        ("enable.auto.commit", "false"),
+        ("enable.partition.eof", "true"),
+        ("auto.offset.reset", "error"),
+        ("fetch.wait.max.ms", "50"),
+        ("check.crcs", "true"),
+    ])
 }
 
 impl std::fmt::Debug for Probe {
@@ -86,15 +100,24 @@ impl Probe {
     /// # Errors
     /// When the settings cannot be used.
     pub fn new(kafka: &Kafka, key: MacKey) -> Result<Self, KafkaError> {
-        let asker = kafka.asker(&[
-            ("group.id", "docket.probe"),
-            ("enable.auto.commit", "false"),
-            ("enable.partition.eof", "true"),
-            ("auto.offset.reset", "error"),
-            ("fetch.wait.max.ms", "50"),
-            ("check.crcs", "true"),
-        ])?;
-        Ok(Self { kafka: kafka.clone(), key, asker: Arc::new(Mutex::new(asker)) })
+        Ok(Self { kafka: kafka.clone(), key, asker: Arc::new(Mutex::new(make(kafka)?)) })
+    }
+
+    /// Asks one question, beside the runtime.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Self, &Asker) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        let probe = self.clone();
+        blocking(move || {
+            let mut asker = probe.asker.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = question(&probe, &asker);
+            if answer.is_err() {
+                *asker = make(&probe.kafka)?;
+            }
+            answer
+        })
+        .await
     }
 
     /// Where each of `shards` begins and ends, with its last event.
@@ -102,12 +125,11 @@ impl Probe {
     /// # Errors
     /// See [`KafkaError`].
     pub async fn edges(&self, shards: &[ShardId]) -> Result<BTreeMap<ShardId, Edge>, KafkaError> {
-        let (probe, shards) = (self.clone(), shards.to_vec());
-        blocking(move || {
-            let asker = probe.asker.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut edges = probe.watermarks(&asker, &shards)?;
+        let shards = shards.to_vec();
+        self.ask(move |probe, asker| {
+            let mut edges = probe.watermarks(asker, &shards)?;
             for category in Category::ALL {
-                probe.find_last(&asker, category, &mut edges)?;
+                probe.find_last(asker, category, &mut edges)?;
             }
             Ok(edges)
         })
@@ -119,13 +141,11 @@ impl Probe {
     /// # Errors
     /// See [`KafkaError`].
     pub async fn page(&self, shard: ShardId, offset: i64, end: i64, limit: usize) -> Result<Page, KafkaError> {
-        let probe = self.clone();
-        blocking(move || {
-            let asker = probe.asker.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ask(move |probe, asker| {
             let mut page = Page { next: offset, ..Page::default() };
             let end = end.min(offset.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX)));
             if offset < end {
-                probe.walk(&asker, shard.category, &[(shard, offset, end)], &mut |shard, at, event| {
+                probe.walk(asker, shard.category, &[(shard, offset, end)], &mut |shard, at, event| {
                     page.next = at + 1;
                     match event {
                         Ok(event) => page.events.push(event),
@@ -157,6 +177,7 @@ impl Probe {
         if is_unknown_topic(&error) {
             return KafkaError::Missing(topic.to_owned());
         }
+        asker.listen();
         self.kafka.explain(error, &asker.hearing)
     }
 
@@ -231,8 +252,9 @@ impl Probe {
                 Some(Err(ClientError::PartitionEOF(partition))) => {
                     open.retain(|(shard, _)| i32::from(shard.shard) != partition);
                 }
-                // Connections come and go; patience tells whether it lasts.
-                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_silence) => {}
+                // What befell the connection since the last question is told first, piece by piece. Whether anybody answers now is
+                // another matter.
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(self.explain(error, asker, topic)),
                 None => {}
             }

@@ -12,6 +12,7 @@
 
 mod flight;
 pub mod judge;
+pub(crate) mod look;
 pub mod marks;
 mod metrics;
 mod session;
@@ -40,6 +41,8 @@ use crate::{
     lease::{self, Held, Leases},
 };
 use worker::Worker;
+
+pub use session::PRODUCER;
 
 /// The team whose members share the shards.
 pub const TEAM: &str = "relay";

@@ -13,7 +13,8 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     flight::Flight,
     judge::{Judgement, Sight, judge},
-    marks::{self, Journalled, Step},
+    look::look,
+    marks::{self, Step},
     metrics,
     session::{Session, SessionError},
 };
@@ -22,7 +23,7 @@ use crate::{
     installation::{Installation, Mode},
     journal::JournalReader,
     kafka::{
-        Edge, Kafka, KafkaError, MacKey, Probe,
+        Kafka, KafkaError, MacKey, Probe,
         topics::{self, Missing},
     },
     lease::Held,
@@ -251,11 +252,7 @@ impl Worker {
         marks::make(&self.pool, &all).await?;
         let (unfit, shards): (Vec<ShardId>, Vec<ShardId>) =
             all.into_iter().partition(|shard| self.unfit.contains_key(&shard.category));
-        // Before the topics too: another relay may move them meanwhile, which would look as if Kafka had lost something.
-        let marks = marks::all(&self.pool).await?;
-        let edges = self.probe.edges(&shards).await?;
-        let ends: Vec<_> = edges.iter().map(|(shard, edge)| (*shard, edge.last)).collect();
-        let journalled = marks::journalled(&self.pool, &ends).await?;
+        let seen = look::<SessionError>(&self.pool, &self.probe, &shards).await?;
         let now = Instant::now();
         self.refused.retain(|_, until| now < *until);
         let mut verdicts = Vec::new();
@@ -263,10 +260,8 @@ impl Worker {
             session.flights.remove(&shard);
             verdicts.push((shard, self.unfit.get(&shard.category).cloned()));
         }
-        for (shard, edge) in edges {
-            let Some(known) = journalled.get(&shard).copied() else { continue };
-            let mark = marks.get(&shard).map_or(0, |mark| mark.sequence);
-            let reason = self.settle(session, (shard, edge), mark, known).await?;
+        for (shard, (_, sight)) in seen {
+            let reason = self.settle(session, shard, sight).await?;
             if reason.is_some() || !self.refused.contains_key(&shard) {
                 verdicts.push((shard, reason));
             }
@@ -280,20 +275,12 @@ impl Worker {
     async fn settle(
         &self,
         session: &mut Session,
-        (shard, edge): (ShardId, Edge),
-        mark: u64,
-        known: Journalled,
+        shard: ShardId,
+        sight: Sight,
     ) -> Result<Option<String>, SessionError> {
-        let running = session.flights.get(&shard);
-        let sight = Sight {
-            topic: edge.last,
-            end: edge.end.unsigned_abs(),
-            // What is acknowledged and not marked yet must be there too.
-            mark: running.map_or(mark, |flight| flight.acked.max(mark)),
-            journal: known.tail,
-            journal_id: known.id,
-        };
-        match judge(sight) {
+        let (mark, running) = (sight.mark, session.flights.get(&shard));
+        // What is acknowledged and not marked yet must be there too.
+        match judge(Sight { mark: running.map_or(mark, |flight| flight.acked.max(mark)), ..sight }) {
             Judgement::Diverged(divergence) => {
                 tracing::error!(%shard, %divergence, "the relay halts a shard: run `docket status --check`");
                 session.flights.remove(&shard);

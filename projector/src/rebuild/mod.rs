@@ -32,11 +32,10 @@ use crate::{
     generation::Generation,
     projection::{Info, Registry},
     projections::registry,
+    retry::RetryError,
     runtime::{Engine, EngineError, EngineOptions, Trouble, shard::Limits},
 };
 
-/// With so few events left, or fewer, the switch is tried: the live projection waits while they are applied.
-const LITTLE: u64 = 1000;
 /// How long a rebuild that was killed may still seem to run.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// The pause before something is tried again.
@@ -49,6 +48,8 @@ pub struct RebuildOptions {
     pub rate: Option<u32>,
     /// Events in one transaction, at most.
     pub batch: usize,
+    /// With so many events left, or fewer, the switch is tried: the live projection waits while they are applied.
+    pub few: u64,
     /// Whether to begin anew, and not where an earlier rebuild stopped.
     pub anew: bool,
     /// How long it waits without getting on: for events that the live projection has and the log does not give, or for readers
@@ -58,7 +59,7 @@ pub struct RebuildOptions {
 
 impl Default for RebuildOptions {
     fn default() -> Self {
-        Self { rate: Some(20_000), batch: 5000, anew: false, patience: Duration::from_secs(60) }
+        Self { rate: Some(20_000), batch: 5000, few: 1000, anew: false, patience: Duration::from_secs(60) }
     }
 }
 
@@ -110,7 +111,7 @@ pub enum RebuildError {
     Installation(#[from] InstallationError),
     /// The log could not be read.
     #[error(transparent)]
-    Read(ReadError),
+    Read(#[from] ReadError),
     /// No projection has this name.
     #[error("there is no projection `{0}`")]
     NoSuchProjection(String),
@@ -136,6 +137,16 @@ pub enum RebuildError {
     /// What was being built is not there any more.
     #[error("the generation that was being built was taken away")]
     Gone,
+}
+
+impl From<RetryError> for RebuildError {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::Database(error) => Self::Database(error),
+            RetryError::Read(error) => Self::Read(error),
+            RetryError::NoSuchProjection(name) => Self::NoSuchProjection(name),
+        }
+    }
 }
 
 impl From<EngineError> for RebuildError {
@@ -192,7 +203,7 @@ pub async fn rebuild_with<R: Reader>(
     let engine = Engine::new(pool.clone(), Vault::new(pool.clone()), reader, only, building.home.clone(), None)
         .with_options(EngineOptions { batch, ..EngineOptions::default() })
         .building();
-    let mut rebuild = Rebuild { info, session, engine, shards, building, limits: Limits::new() };
+    let mut rebuild = Rebuild { info, session, engine, shards, building, limits: Limits::new(), few: options.few };
     let built = rebuild.run(options.patience, Pace::new(rate), &progress).await;
     pool.close().await;
     let events = built?;
@@ -233,6 +244,8 @@ struct Rebuild<R> {
     building: Generation,
     /// Where the live projection stood when it was last looked at.
     limits: Limits,
+    /// See [`RebuildOptions::few`].
+    few: u64,
 }
 
 impl<R: Reader> Rebuild<R> {
@@ -254,7 +267,7 @@ impl<R: Reader> Rebuild<R> {
                 (done, moved) = (self.done(), Instant::now());
             }
             progress(Progress::At { done, total: self.total() });
-            if self.total() - done <= LITTLE {
+            if self.total() - done <= self.few {
                 match self.switch(progress).await? {
                     Switch::Done => return Ok(self.done() - before),
                     Switch::Refused if refused.get_or_insert_with(Instant::now).elapsed() >= patience => {

@@ -6,10 +6,10 @@
 use docket_log::{faults, reader::Reader};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use super::{LITTLE, Progress, Rebuild, RebuildError, Wait, live_checkpoints};
+use super::{Progress, Rebuild, RebuildError, Wait, live_checkpoints};
 use crate::{
     generation::{self, Generation, WORKING},
-    projection::Info,
+    retry,
     runtime::{Engine, Trouble, shard::Limits},
 };
 
@@ -30,7 +30,7 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 impl<R: Reader> Rebuild<R> {
     /// Tries to switch. The live projection stands still meanwhile, for as long as the last few events take.
     pub(super) async fn switch(&mut self, progress: &(impl Fn(Progress) + Sync)) -> Result<Switch, RebuildError> {
-        let Self { info, session, engine, building, limits, .. } = self;
+        let Self { info, session, engine, building, limits, few, .. } = self;
         let mut transaction = session.begin().await?;
         // Not longer: readers queue behind whoever waits for a view.
         transaction.execute("set local lock_timeout = '1s'").await?;
@@ -44,7 +44,7 @@ impl<R: Reader> Rebuild<R> {
             if left == 0 {
                 break;
             }
-            if left > 2 * LITTLE || engine.turn().await?.applied == 0 {
+            if left > 2 * *few || engine.turn().await?.applied == 0 {
                 return match engine.trouble() {
                     Some(trouble) => Err(RebuildError::Stopped(Trouble::clone(trouble))),
                     None => Ok(Switch::NotYet),
@@ -53,7 +53,7 @@ impl<R: Reader> Rebuild<R> {
         }
         progress(Progress::Switching);
         faults::step("rebuild.before_switch");
-        match exchange(&mut transaction, info, building).await {
+        match exchange(&mut transaction, engine, building).await {
             Err(RebuildError::Database(error)) if is_lock_timeout(&error) => return Ok(Switch::Refused),
             exchanged => exchanged?,
         }
@@ -77,7 +77,13 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
 }
 
 /// Views, generations, checkpoints, dead letters.
-async fn exchange(connection: &mut PgConnection, info: &Info, building: &Generation) -> Result<(), RebuildError> {
+async fn exchange<R: Reader>(
+    connection: &mut PgConnection,
+    engine: &Engine<R>,
+    building: &Generation,
+) -> Result<(), RebuildError> {
+    let projection = engine.registry()[0];
+    let info = projection.info();
     for table in &building.tables {
         show(connection, building, table).await?;
     }
@@ -96,8 +102,12 @@ async fn exchange(connection: &mut PgConnection, info: &Info, building: &Generat
     if switched.rows_affected() != 1 {
         return Err(RebuildError::Gone);
     }
-    // Nothing is parked in the new rows. The revision tells projectors to look for their home, and subscribers to read anew.
-    sqlx::query("delete from read.dead_letter where projection = $1").bind(info.name).execute(&mut *connection).await?;
+    // Nothing is parked in the new rows: what was is told now.
+    let with = engine.pool_and_vault();
+    for parked in retry::list(with.0, Some(info.name), None).await? {
+        retry::heal_rebuilt(connection, with, projection, &parked).await?;
+    }
+    // The revision tells projectors to look for their home, and subscribers to read anew.
     sqlx::query("update read.checkpoint set parked = parked + 1 where projection = $1")
         .bind(info.name)
         .execute(&mut *connection)

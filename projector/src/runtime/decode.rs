@@ -7,7 +7,7 @@ use docket_events::{
     DecodeError, Event, HasPersonal, Recorded, ShardId,
     personal::{PersonalError, PersonalField},
 };
-use docket_log::{Vault, vault::VaultError};
+use docket_log::{Vault, faults, vault::VaultError};
 
 use crate::projection::Poison;
 
@@ -39,6 +39,11 @@ impl Run {
     pub(crate) fn decode(shard: ShardId, events: Vec<Recorded>) -> Self {
         let mut run = Self { shard, items: Vec::with_capacity(events.len()), unknown: None };
         for event in events {
+            if faults::forgets(&event.event_type) {
+                let what = event.event_type.clone();
+                run.unknown = Some(Unknown { event, what });
+                break;
+            }
             match Event::decode(shard.category, &event.event_type, &event.data) {
                 Ok(data) => run.items.push(Item { event, data: Ok(data) }),
                 Err(DecodeError::Unknown(what)) => {

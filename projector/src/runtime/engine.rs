@@ -163,6 +163,16 @@ impl<R: Reader> Engine<R> {
         self.building
     }
 
+    /// The projections that it works.
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry
+    }
+
+    /// How it reaches the database, and opens personal fields.
+    pub(crate) fn pool_and_vault(&self) -> (&PgPool, &Vault) {
+        (&self.pool, &self.vault)
+    }
+
     /// Waits for news of the log.
     pub(crate) async fn news(&mut self, at_most: Duration) {
         self.reader.news(at_most).await;

@@ -12,6 +12,8 @@
 //! | `deadlines` | what the clock has to end is what is pending, and nothing overdue is left |
 //! | `idempotency` | the memory of answers holds what was acknowledged |
 //! | `read model` | the rows equal a projection from zero, and nothing is parked |
+//! | `topic` | Kafka holds what the journal holds, event by event, in order, and nothing else |
+//! | `read model from the log` | the rows equal a projection of what Kafka holds |
 //!
 //! Owns the order of the checks. The journal only grows, so each check reads what is new since the last; a full one reads all.
 
@@ -21,9 +23,13 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod told;
+mod topic;
+
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
+use docket_log::{LogReader, MacKey};
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -36,6 +42,8 @@ use journal::Journal;
 
 /// Acknowledged commands that are repeated once more when all is quiet.
 const REPEATED: usize = 15;
+/// How long Kafka may give nothing while it is projected from zero.
+const LOG_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Checks one database, time after time.
 #[derive(Debug, Default)]
@@ -63,7 +71,12 @@ impl Checker {
             books.fresh.clear();
         }
         connection.close().await.context("ending the check's transaction")?;
-        check_read_model(topology, findings).await
+        check_read_model(topology, findings).await?;
+        if topology.is_on_kafka().await? {
+            topic::check(topology, findings).await?;
+            check_read_model_from_the_log(topology, findings).await?;
+        }
+        Ok(())
     }
 
     /// The same from the first event on, as if nothing had been read before.
@@ -97,7 +110,7 @@ async fn repeat_some(client: &Client) {
         let acknowledged = books.fresh.iter().filter_map(|key| {
             let entry = &books.entries[key];
             match &entry.fate {
-                Fate::Acknowledged(answer) => Some((entry.command.clone(), answer.clone())),
+                Fate::Acknowledged(answer) if !entry.is_forgotten => Some((entry.command.clone(), answer.clone())),
                 _ => None,
             }
         });
@@ -108,6 +121,17 @@ async fn repeat_some(client: &Client) {
     for (command, answer) in some {
         client.repeat(&command, &answer).await;
     }
+}
+
+async fn check_read_model_from_the_log(topology: &Topology, findings: &mut Findings) -> Result<()> {
+    let key = MacKey::load(&topology.owner).await.context("reading the key of the log")?;
+    let reader = LogReader::kafka_alone(topology.owner.clone(), &topology.kafka()?.kafka()?, key)?;
+    let check = "read model from the log";
+    match docket_projector::verify::verify_from(&topology.owner, reader, LOG_PATIENCE).await {
+        Ok(differences) => findings.add_all(check, differences.iter().map(ToString::to_string)),
+        Err(error) => findings.add(check, format!("it cannot be compared: {error}")),
+    }
+    Ok(())
 }
 
 async fn check_read_model(topology: &Topology, findings: &mut Findings) -> Result<()> {

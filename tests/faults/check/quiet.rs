@@ -1,10 +1,11 @@
-//! Quiescence, by condition: every projection at the end of every shard, and nothing left that is due.
+//! Quiescence, by condition: every projection at the end of every shard, nothing left that is due, and all of it in Kafka where the
+//! log is there.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use docket_log::relay::marks;
 use tokio::time::{Instant, sleep};
 
 use crate::{lag::lagging, report::Findings, topology::Topology};
@@ -16,11 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Unrest {
     lagging: Vec<String>,
     due: i64,
+    /// Events that are not in Kafka yet.
+    unpublished: u64,
+    /// Shards of which the relay publishes nothing, and why.
+    halted: Vec<String>,
 }
 
 impl Unrest {
     fn is_over(&self) -> bool {
-        self.lagging.is_empty() && self.due == 0
+        self.lagging.is_empty() && self.due == 0 && self.unpublished == 0 && self.halted.is_empty()
     }
 }
 
@@ -29,7 +34,7 @@ pub(super) async fn wait(topology: &Topology, findings: &mut Findings) -> Result
     let deadline = Instant::now() + PATIENCE;
     let mut asked_until = None;
     loop {
-        let looked = look(&topology.owner, &mut asked_until).await;
+        let looked = look(topology, &mut asked_until).await;
         match (looked, asked_until) {
             (Ok(unrest), Some(at)) if unrest.is_over() => return Ok(at),
             (looked, at) if Instant::now() >= deadline => {
@@ -41,8 +46,8 @@ pub(super) async fn wait(topology: &Topology, findings: &mut Findings) -> Result
     }
 }
 
-async fn look(owner: &PgPool, asked_until: &mut Option<DateTime<Utc>>) -> Result<Unrest, sqlx::Error> {
-    let mut connection = owner.acquire().await?;
+async fn look(topology: &Topology, asked_until: &mut Option<DateTime<Utc>>) -> Result<Unrest> {
+    let mut connection = topology.owner.acquire().await?;
     let at = match *asked_until {
         Some(at) => at,
         None => *asked_until.insert(super::now(&mut connection).await?),
@@ -51,14 +56,25 @@ async fn look(owner: &PgPool, asked_until: &mut Option<DateTime<Utc>>) -> Result
         .bind(at)
         .fetch_one(&mut *connection)
         .await?;
-    Ok(Unrest { lagging: lagging(&mut connection, None).await?, due })
+    let mut unrest = Unrest { lagging: lagging(&mut connection, None).await?, due, unpublished: 0, halted: Vec::new() };
+    if topology.is_on_kafka().await? {
+        unrest.unpublished = marks::backlog(&topology.owner).await?;
+        let marks = marks::all(&topology.owner).await?.into_iter();
+        unrest.halted =
+            marks.filter_map(|(shard, mark)| Some(format!("{shard} is halted: {}", mark.halted?))).collect();
+    }
+    Ok(unrest)
 }
 
-fn report(looked: Result<Unrest, sqlx::Error>, findings: &mut Findings) {
+fn report(looked: Result<Unrest>, findings: &mut Findings) {
     let seconds = PATIENCE.as_secs();
     match looked {
         Ok(unrest) => {
-            findings.add_all("quiet", unrest.lagging.into_iter().map(|text| format!("after {seconds} s {text}")));
+            let open = unrest.lagging.into_iter().chain(unrest.halted);
+            findings.add_all("quiet", open.map(|text| format!("after {seconds} s {text}")));
+            if unrest.unpublished > 0 {
+                findings.add("quiet", format!("after {seconds} s {} events were not in Kafka", unrest.unpublished));
+            }
             if unrest.due > 0 {
                 findings
                     .add("quiet", format!("after {seconds} s {} deadlines that had passed were not ended", unrest.due));

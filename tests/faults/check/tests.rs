@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use docket_events::personal::{Personal, Sealed};
+use docket_events::{
+    Category, Recorded, ShardId, StreamId,
+    personal::{Personal, Sealed},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     journal::{Journal, Row, Snapshots},
     told::{self, Remembered, Rows},
+    topic,
 };
 use crate::{
     ledger::{Answer, Books, Command, Entry, Fate, Kind},
@@ -187,4 +191,46 @@ fn what_was_told_is_compared_with_what_is() {
 fn an_event_that_nobody_sent_is_seen() {
     let foreign = [requested(), commented("c", 5), commented("who?", 6)];
     assert_eq!(compared(acknowledged(2), &foreign, Some(2)), ["nothing else"]);
+}
+
+/// The event under this sequence of a shard, as journal and topic should both have it.
+fn published(sequence: u64) -> Recorded {
+    Recorded {
+        stream: StreamId::new(Category::Consultation, STREAM),
+        shard: 0,
+        sequence,
+        version: sequence,
+        id: Uuid::from_u128(sequence.into()),
+        event_type: "docket.consultation.commented.v1".to_owned(),
+        tenant: TENANT,
+        time: at(0),
+        recorded_at: at(0),
+        data: "{}".to_owned(),
+        meta: "{}".to_owned(),
+    }
+}
+
+#[test]
+fn a_topic_may_repeat_events_and_nothing_else() {
+    let shard = ShardId { category: Category::Consultation, shard: 0 };
+    let journal: Vec<Recorded> = (1..=5).map(published).collect();
+    let compare = |sequences: &[u64], change: &dyn Fn(&mut Vec<Recorded>)| {
+        let mut messages: Vec<Recorded> = sequences.iter().map(|sequence| published(*sequence)).collect();
+        change(&mut messages);
+        topic::compare(shard, 5, &messages, &journal)
+    };
+    let as_it_is = |_: &mut Vec<Recorded>| {};
+    assert_eq!(compare(&[1, 2, 3, 2, 3, 4, 1, 5], &as_it_is), Vec::<String>::new());
+    let gap = compare(&[1, 2, 4, 5], &as_it_is);
+    assert_eq!(gap, ["consultation/0 goes from sequence 2 to 4"]);
+    let short = compare(&[1, 2, 3], &as_it_is);
+    assert_eq!(short, ["consultation/0 ends with sequence 3, and the journal with 5"]);
+    let unknown = compare(&[1, 2, 3, 4, 5, 6], &as_it_is);
+    assert!(matches!(&unknown[..], [one] if one.contains("under sequence 6, and the journal nothing")), "{unknown:?}");
+    let changes: [fn(&mut Recorded); 3] =
+        [|event| event.id = WHO, |event| event.data.push(' '), |event| event.version += 1];
+    for change in changes {
+        let altered = compare(&[1, 2, 3, 2, 4, 5], &|messages| change(&mut messages[3]));
+        assert!(matches!(&altered[..], [one] if one.starts_with("under sequence 2 ")), "{altered:?}");
+    }
 }

@@ -122,6 +122,7 @@ fn is_whole(kind: Kind, seen: &[Seen]) -> bool {
 fn check_row(entry: &Entry, seen: &[Seen], rows: &Rows, findings: &mut Findings) {
     let (key, row) = (&entry.command.key, rows.0.get(&entry.row));
     match (&entry.fate, row) {
+        (_, None) if entry.is_forgotten => {}
         (Fate::Acknowledged(answer), row) => {
             let wanted = Remembered { stream: answer.stream, version: answer.version, status: answer.status };
             if row != Some(&wanted) {

@@ -3,7 +3,10 @@
 //! Owns the doing. What came of it is judged by `check`, but for what only the doer sees: a step that is never reached, racers that
 //! were told different things.
 
-use std::time::Duration;
+mod kafka;
+mod restore;
+
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use docket_platform::db::DbRole;
@@ -19,7 +22,7 @@ use crate::{
     ledger::{Answer, Command, Fate},
     load::Author,
     people::{ASKERS, REVIEWERS},
-    process::{CRASH, PAUSE, Process},
+    process::{CRASH, FORGET, PAUSE, Process},
     report::Findings,
     topology::{LEASE, Topology},
 };
@@ -30,8 +33,10 @@ const REACHED_WITHIN: Duration = Duration::from_secs(15);
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// Longer than a lease, with what it takes to notice.
 const PAST_LEASE: Duration = LEASE.saturating_add(Duration::from_millis(500));
-/// How long the other projector may take to apply what a frozen one left, its open transaction included.
+/// How long the others may take to do what a frozen process left, its open transaction included.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
+/// What a projector of an older release does not know.
+const NEWEST_TYPE: &str = "docket.consultation.commented.v1";
 /// Racers on one key.
 const RACERS: usize = 20;
 
@@ -59,34 +64,55 @@ impl<'a> Injection<'a> {
     /// Does it; returns when the system may mend.
     pub async fn inject(&mut self, fault: Fault) -> Result<()> {
         let topology = self.topology;
-        let (apis, projectors) = (&topology.apis, &topology.projectors);
+        let (apis, projectors, relays) = (&topology.apis, &topology.projectors, &topology.relays);
         match fault {
             Fault::KillApi(n) => self.kill_repeatedly(&apis[n]).await,
             Fault::KillProjector(n) => self.kill_repeatedly(&projectors[n]).await,
-            Fault::KillProjectors => {
-                let (one, other) = tokio::join!(projectors[0].kill(), projectors[1].kill());
-                one.and(other)
-            }
+            Fault::KillRelay(n) => self.kill_repeatedly(&relays[n]).await,
+            Fault::KillProjectors => kill_all(projectors).await,
+            Fault::KillRelays => kill_all(relays).await,
             Fault::KillPostgres => self.kill_postgres_repeatedly().await,
             Fault::KillPostgresBusy => self.kill_postgres_busy().await,
-            Fault::Crash(n, step, passing) => {
-                self.crash(if step.starts_with("projector") { &projectors[n] } else { &apis[n] }, step, passing).await
-            }
-            Fault::FreezeProjector(n) => {
-                projectors[n].freeze()?;
-                self.until_taken_over(&projectors[n]).await
-            }
-            Fault::FreezeAt(n, step, passing) => self.freeze_at(&projectors[n], step, passing).await,
+            Fault::Crash(n, step, passing) => self.crash(self.passes(n, step), step, passing).await,
+            Fault::FreezeProjector(n) => self.freeze(&projectors[n]).await,
+            Fault::FreezeRelay(n) => self.freeze(&relays[n]).await,
+            Fault::FreezeAt(n, step, passing) => self.freeze_at(self.passes(n, step), step, passing).await,
             Fault::FreezeApi(n, millis) => {
                 apis[n].freeze()?;
                 sleep(Duration::from_millis(millis.into())).await;
                 apis[n].thaw()
             }
+            Fault::OldProjector(n) => self.work_beside_an_old_one(&projectors[n]).await,
             Fault::HoldShard(shard) => self.hold(shard).await,
             Fault::Racers(n) => self.race(n).await,
             Fault::HotStreams => self.hot_streams().await,
             Fault::EndApi(n) => apis[n].terminate(END_WITHIN).await.map(drop),
             Fault::EndProjector(n) => projectors[n].terminate(END_WITHIN).await.map(drop),
+            Fault::EndRelay(n) => relays[n].terminate(END_WITHIN).await.map(drop),
+            Fault::KillBroker(n) => self.kill_broker(n).await,
+            Fault::KillBrokerAndRelays(n) => self.kill_broker_and_relays(n).await,
+            Fault::FreezeBroker(n, seconds) => self.freeze_broker(n, Duration::from_secs(seconds)).await,
+            Fault::WipeBroker(n) => self.wipe_broker(n).await,
+            Fault::RestorePostgres => self.keep_a_copy().await,
+            Fault::Switch => self.switch_log().await,
+            Fault::Rebuild(projection) => self.run_killed(&["rebuild", projection], "rebuild.").await,
+        }
+    }
+
+    /// What is done once the load has ended.
+    pub async fn finish(&mut self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::RestorePostgres => self.restore_the_copy().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// The process with this number that passes a step.
+    fn passes(&self, number: usize, step: &str) -> &'a Process {
+        match step.split('.').next() {
+            Some("projector") => &self.topology.projectors[number],
+            Some("relay") => &self.topology.relays[number],
+            _ => &self.topology.apis[number],
         }
     }
 
@@ -159,7 +185,12 @@ impl<'a> Injection<'a> {
         self.until_taken_over(process).await
     }
 
-    /// Leaves a projector frozen until the other has taken over its shards, past the lease in any case; then thaws it.
+    async fn freeze(&mut self, process: &Process) -> Result<()> {
+        process.freeze()?;
+        self.until_taken_over(process).await
+    }
+
+    /// Leaves a process frozen until the other has done what there is to do, past the lease in any case; then thaws it.
     async fn until_taken_over(&mut self, process: &Process) -> Result<()> {
         sleep(PAST_LEASE).await;
         let taken_over = self.topology.wait_projected(TAKEN_OVER_WITHIN).await;
@@ -170,6 +201,17 @@ impl<'a> Injection<'a> {
             self.findings.add("fault", format!("{name} was frozen, and {seconds} s past its lease still {lagging}"));
         }
         Ok(())
+    }
+
+    /// Shards with events that only the other knows must pass on to it.
+    async fn work_beside_an_old_one(&mut self, process: &Process) -> Result<()> {
+        process.replace(vec![(FORGET, NEWEST_TYPE.to_owned())]).await?;
+        sleep(PAST_LEASE).await;
+        if let Some(lagging) = self.topology.wait_projected(TAKEN_OVER_WITHIN).await? {
+            let (name, seconds) = (process.name(), TAKEN_OVER_WITHIN.as_secs());
+            self.findings.add("quiet", format!("{name} was of an older release, and after {seconds} s {lagging}"));
+        }
+        process.terminate(END_WITHIN).await.map(drop)
     }
 
     /// First idle in its transaction, which the server ends; then at work in it.
@@ -259,4 +301,8 @@ impl<'a> Injection<'a> {
         stream::iter(commands).for_each_concurrent(32, |command| async move { drop(client.send(command).await) }).await;
         Ok(())
     }
+}
+
+async fn kill_all(processes: &[Arc<Process>]) -> Result<()> {
+    join_all(processes.iter().map(|process| process.kill())).await.into_iter().collect()
 }
