@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod exit;
 mod node;
+mod people;
 mod place;
 mod progress;
 mod web;

@@ -57,6 +57,7 @@ pub mod recover;
 pub mod relay;
 mod statement;
 pub mod store;
+mod stories;
 pub mod vault;
 
 pub use append::{Append, AppendError, Claim, Verdict};

@@ -1,4 +1,5 @@
-//! Commands over HTTP, and how long a subscriber waits for them, against a `docket up` process.
+//! Commands over HTTP, and how long a subscriber waits for them, against a `docket up` process
+//! with its log in either place.
 
 use std::{
     collections::HashMap,
@@ -14,13 +15,15 @@ use anyhow::{Context, Result, ensure};
 use docket_platform::{
     db::Database,
     embedded::{DATABASE, OWNER},
+    scratch_kafka::ScratchKafka,
 };
 use futures_util::{SinkExt, StreamExt, future::try_join_all};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 use crate::{
-    Size, append,
+    Size, append, kafka,
     report::{Latencies, Report, Target},
     server::{Client, Server, request},
     yardstick,
@@ -80,8 +83,8 @@ async fn closed_loop(address: &str, people: &People, connections: usize, seconds
 }
 
 /// Ticks from a thread of their own: the runtime's timer is a millisecond coarse, which is more than what is measured.
-fn ticks(count: u32, every: Duration) -> tokio::sync::mpsc::UnboundedReceiver<(u32, Instant)> {
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+fn ticks(count: u32, every: Duration) -> mpsc::UnboundedReceiver<(u32, Instant)> {
+    let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         let begun = Instant::now();
         for n in 0..count {
@@ -124,12 +127,8 @@ async fn open_loop(address: &str, people: &Arc<People>, seconds: f64, asked: &As
 /// When each consultation's command was due.
 type Asked = Arc<Mutex<HashMap<String, Instant>>>;
 
-/// Follows every change until `count` were seen; when each consultation arrived.
-async fn subscribe(
-    address: &str,
-    token: &str,
-    count: usize,
-) -> Result<tokio::task::JoinHandle<Result<HashMap<String, Instant>>>> {
+/// Follows every change: each consultation, and when it arrived.
+async fn subscribe(address: &str, token: &str) -> Result<mpsc::UnboundedReceiver<(String, Instant)>> {
     let mut handshake = format!("ws://{address}/graphql").into_client_request()?;
     handshake.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse()?);
     let (mut socket, _) = tokio_tungstenite::connect_async(handshake).await?;
@@ -147,44 +146,75 @@ async fn subscribe(
     let query = format!("subscription {{ consultationChanged(since: \"{since}\") {{ kind consultation {{ id }} }} }}");
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
     socket.send(Message::text(subscribe.to_string())).await?;
-    Ok(tokio::spawn(async move {
-        let mut seen = HashMap::new();
-        while seen.len() < count {
-            let next = tokio::time::timeout(Duration::from_secs(20), socket.next()).await?;
-            let message = next.context("the socket closed")??;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = socket.next().await {
             let Ok(text) = message.to_text() else { continue };
             let arrived = Instant::now();
             let value: Value = serde_json::from_str(text).unwrap_or_default();
             let consultation = &value["payload"]["data"]["consultationChanged"]["consultation"]["id"];
-            if let Some(id) = consultation.as_str() {
-                seen.insert(id.to_owned(), arrived);
+            if let Some(id) = consultation.as_str()
+                && sender.send((id.to_owned(), arrived)).is_err()
+            {
+                break;
             }
         }
-        Ok(seen)
-    }))
+    });
+    Ok(receiver)
+}
+
+/// Takes what arrives until all of `due` did; how long each took.
+async fn arrivals(
+    arriving: &mut mpsc::UnboundedReceiver<(String, Instant)>,
+    mut due: HashMap<String, Instant>,
+) -> Result<Latencies> {
+    let mut waits = Vec::new();
+    while !due.is_empty() {
+        let next = tokio::time::timeout(Duration::from_secs(20), arriving.recv()).await;
+        let next = next.with_context(|| format!("the subscriber missed {}", due.len()))?;
+        let (id, arrived) = next.context("the socket closed")?;
+        if let Some(due) = due.remove(&id) {
+            waits.push(arrived.saturating_duration_since(due));
+        }
+    }
+    Ok(Latencies::new(waits))
 }
 
 /// The section.
 pub async fn run(docket: &Path, size: Size, report: &mut Report) -> Result<()> {
+    serve(docket, None, size, report).await?;
+    // Not before it is needed: a broker at rest takes time from the rest.
+    serve(docket, Some(&kafka::broker().await?), size, report).await
+}
+
+/// What is measured at one server, with its log in the journal or at a broker.
+async fn serve(docket: &Path, broker: Option<&ScratchKafka>, size: Size, report: &mut Report) -> Result<()> {
     let seconds = size.seconds();
     let folder = std::env::temp_dir().join(format!("docket-bench-{}", std::process::id()));
-    let server = Server::start(docket, &folder).await?;
-    let outcome = measure(&server, seconds, report).await;
+    let server = Server::start(docket, &folder, broker).await?;
+    let outcome = async {
+        let people = Arc::new(People { asks: server.token(0).await?, decides: server.token(1).await? });
+        closed_loop(&server.address, &people, 8, 1.0).await?;
+        if broker.is_none() {
+            commands(&server, &people, seconds, report).await?;
+        }
+        let (log, bounds) = if broker.is_some() { ("Kafka", KAFKA) } else { ("journal", JOURNAL) };
+        to_subscriber(&server.address, &people, seconds, (log, bounds), report).await
+    }
+    .await;
     server.stop().await?;
     std::fs::remove_dir_all(&folder)?;
     outcome
 }
 
-async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<()> {
-    let people = Arc::new(People { asks: server.token(0).await?, decides: server.token(1).await? });
+/// How long a command is answered; where its events go then makes no difference to it.
+async fn commands(server: &Server, people: &Arc<People>, seconds: f64, report: &mut Report) -> Result<()> {
     let cluster = server.cluster().await?;
     let plain = Database::embedded(cluster.connect_options(OWNER, DATABASE));
-    closed_loop(&server.address, &people, 8, 1.0).await?;
-
     let (_, store) = append::database(|user, name| cluster.connect_options(user, name), "bench_http").await?;
     append::writers(&store, 128, true, 0.5).await?;
     let (before, _) = append::writers(&store, 128, true, seconds / 2.0).await?;
-    let (rate, latencies) = closed_loop(&server.address, &people, 64, seconds).await?;
+    let (rate, latencies) = closed_loop(&server.address, people, 64, seconds).await?;
     let (after, _) = append::writers(&store, 128, true, seconds / 2.0).await?;
     let append = f64::midpoint(before, after);
     report.row(
@@ -197,7 +227,7 @@ async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<(
 
     let before = yardstick::single_row_insert(&plain, seconds / 2.0).await?;
     let asked = Asked::default();
-    let open = open_loop(&server.address, &people, seconds.max(2.0), &asked).await?;
+    let open = open_loop(&server.address, people, seconds.max(2.0), &asked).await?;
     let after = yardstick::single_row_insert(&plain, seconds / 2.0).await?;
     for (name, quantile, target) in [("p50", 0.5, 3.0), ("p99", 0.99, 10.0)] {
         let insert = f64::midpoint(before.ms(quantile), after.ms(quantile));
@@ -209,19 +239,33 @@ async fn measure(server: &Server, seconds: f64, report: &mut Report) -> Result<(
             Target::AtMost(target),
         );
     }
+    Ok(())
+}
 
+/// The bounds of command to subscriber in milliseconds: p50 and p99.
+const JOURNAL: [f64; 2] = [5.0, 20.0];
+const KAFKA: [f64; 2] = [10.0, 30.0];
+
+/// How long a subscriber waits for what a command did, at 100 commands a second.
+async fn to_subscriber(
+    address: &str,
+    people: &Arc<People>,
+    seconds: f64,
+    (log, bounds): (&str, [f64; 2]),
+    report: &mut Report,
+) -> Result<()> {
     let asked = Asked::default();
-    let run = seconds.max(2.0);
-    let follower = subscribe(&server.address, &people.asks, (run * 100.0) as usize).await?;
-    open_loop(&server.address, &people, run, &asked).await?;
-    let seen = follower.await??;
-    let asked = asked.lock().expect("not poisoned");
-    let waits = asked.iter().filter_map(|(id, due)| Some(seen.get(id)?.duration_since(*due))).collect::<Vec<_>>();
-    ensure!(waits.len() == asked.len(), "the subscriber missed {} of {}", asked.len() - waits.len(), asked.len());
-    let waits = Latencies::new(waits);
-    for (name, quantile, bound) in [("p50", 0.5, 5.0), ("p99", 0.99, 20.0)] {
+    let mut arriving = subscribe(address, &people.asks).await?;
+    // What the projector still had to do is done, or nearly, once this one has come.
+    let (_, body) = Client::connect(address).await?.send(&ask(people)).await?;
+    arrivals(&mut arriving, HashMap::from([(id(&body)?, Instant::now())])).await?;
+    open_loop(address, people, seconds.max(2.0), &asked).await?;
+    // All who held it have ended.
+    let due = std::mem::take(&mut *asked.lock().expect("not poisoned"));
+    let waits = arrivals(&mut arriving, due).await?;
+    for (name, quantile, bound) in [("p50", 0.5, bounds[0]), ("p99", 0.99, bounds[1])] {
         report.row(
-            &format!("command to subscriber at 100/s, journal, {name}"),
+            &format!("command to subscriber at 100/s, {log}, {name}"),
             format!("{:.2} ms", waits.ms(quantile)),
             format!("target {bound} ms"),
             waits.ms(quantile) / bound,

@@ -4,8 +4,11 @@
 //! read. Nothing here passes or fails: it prints, and says where a target is missed.
 
 mod append;
+mod full;
 mod http;
+mod kafka;
 mod rebuild;
+mod relay;
 mod report;
 mod server;
 mod startup;
@@ -16,6 +19,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use docket_platform::embedded::ScratchCluster;
+use full::Full;
 use report::Report;
 
 /// How much is run.
@@ -59,18 +63,24 @@ struct Args {
     only: Option<String>,
 }
 
+impl Args {
+    fn wants(&self, section: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| section.contains(only))
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
     // Durable, unlike the cluster of the tests: commits cost what they cost.
     let cluster = ScratchCluster::start_with(|config| config.durable = true)?;
-    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
+    let wanted = |name: &str| args.wants(name);
     let mut report = Report::new();
     if wanted("append") {
         append::run(&cluster, args.size, &mut report).await?;
     }
-    if wanted("rebuild") {
-        rebuild::run(&cluster, args.size, &mut report).await?;
+    if wanted("relay") || wanted("rebuild") {
+        whole_log(&cluster, &args, &mut report).await?;
     }
     // One server after the other: what rests takes memory and a little time.
     drop(cluster);
@@ -81,5 +91,26 @@ async fn main() -> Result<()> {
         startup::run(&args.docket, &mut report).await?;
     }
     report.print();
+    Ok(())
+}
+
+/// The sections that go through all events: rebuilding from the journal, publishing it, rebuilding from what was published.
+async fn whole_log(cluster: &ScratchCluster, args: &Args, report: &mut Report) -> Result<()> {
+    let full = Full::fill(cluster, args.size).await?;
+    if args.wants("rebuild") {
+        rebuild::run(&full, report).await?;
+    }
+    let broker = kafka::broker().await?;
+    let shards = full.store.installation().shards;
+    let log = kafka::topics(&broker, "docket", shards).await?;
+    if args.wants("relay") {
+        let bare = kafka::topics(&broker, "bare", shards).await?;
+        relay::run(&full, &log, &bare, args.size, report).await?;
+    } else {
+        relay::publish(&full, &log).await?;
+    }
+    if args.wants("rebuild") {
+        rebuild::run_kafka(&full, &log, report).await?;
+    }
     Ok(())
 }

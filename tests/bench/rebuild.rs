@@ -1,4 +1,4 @@
-//! Projecting a full journal from its beginning, beside the set-based way to count the same events.
+//! Projecting all events from the first one on, out of either log, beside the plain ways to read the same events.
 
 use std::{
     collections::HashMap,
@@ -6,113 +6,90 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use docket_events::{
-    Category,
-    consultation::{Commented, ConsultationEvent, Decision, Requested, Responded, Rule, VoteCast},
+use docket_events::{Category, Recorded, ShardId};
+use docket_log::{
+    Bell, Kafka, LogReader, MacKey, Topic, Vault,
+    journal::JournalReader,
+    reader::{ReadError, Reader},
 };
-use docket_log::{Bell, CommandContext, Store, Timed, Topic, Vault, Verdict, journal::JournalReader};
-use docket_platform::{
-    clock,
-    db::{Database, DbRole},
-    embedded::ScratchCluster,
-    ids,
-};
+use docket_platform::{db::DbRole, ids};
 use docket_projector::{
     projection::{Registry, Schema},
     registry,
-    runtime::{Engine, EngineOptions},
+    runtime::Engine,
 };
-use docket_tests::{TENANT, new_stream, person};
-use futures_util::future::try_join_all;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Row};
 use uuid::Uuid;
 
 use crate::{
-    Size, append,
+    full::Full,
+    kafka,
     report::{Report, Target},
 };
 
-/// Events of one consultation in the filled journal.
-const PER_STREAM: usize = 8;
+/// How long a reader may give nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-fn story() -> Vec<ConsultationEvent> {
-    let mut events = vec![ConsultationEvent::Requested(Requested {
-        title: "Deploy release 42?".to_owned(),
-        body: Some("All checks are green, staging ran for a day.".to_owned()),
-        context: None,
-        external_id: None,
-        requested_by: person(1),
-        reviewers: Vec::new(),
-        deadline: None,
-    })];
-    events.extend((0..PER_STREAM - 3).map(|n| {
-        ConsultationEvent::Commented(Commented {
-            comment_id: ids::new_id(),
-            by: person(3 + n as u128),
-            text: "Looked at it, nothing to add.".to_owned(),
-        })
-    }));
-    events.push(ConsultationEvent::VoteCast(VoteCast { by: person(2), decision: Decision::Approve, comment: None }));
-    events.push(ConsultationEvent::Responded(Responded {
-        decision: Decision::Approve,
-        by: person(2),
-        rule: Rule::AnyOne,
-        request_version: 1,
-        comment: None,
-    }));
-    events
+/// A reader that answers when it has something: Kafka's gives what has arrived, which may be nothing yet.
+struct Waiting<R>(R);
+
+impl<R: Reader> Reader for Waiting<R> {
+    async fn read(&mut self, behind: &[(ShardId, u64)], limit: usize) -> Result<Vec<Recorded>, ReadError> {
+        let patient = Instant::now() + PATIENCE;
+        loop {
+            let events = self.0.read(behind, limit).await?;
+            if !events.is_empty() || Instant::now() > patient {
+                return Ok(events);
+            }
+            self.0.news(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn news(&mut self, at_most: Duration) {
+        self.0.news(at_most).await;
+    }
 }
 
-/// Fills the journal with `streams` decided consultations.
-async fn fill(store: &Store, streams: usize) -> Result<()> {
-    let context = CommandContext { tenant: TENANT, ..CommandContext::default() };
-    let context = &context;
-    for _ in 0..streams.div_ceil(500) {
-        try_join_all((0..500).map(|_| async move {
-            let stream = new_stream();
-            let (loaded, _) = store.load(stream, None).await?;
-            let events =
-                story().into_iter().map(|event| Timed { time: clock::now(), id: ids::new_id(), event }).collect();
-            let (_, append) =
-                store.prepare::<docket_domain::consultation::Consultation>(context, stream, loaded, events).await?;
-            let verdict = store.append(append).await?;
-            ensure!(matches!(verdict, Verdict::Appended { .. }), "{verdict:?}");
-            Ok(())
-        }))
-        .await?;
-    }
-    Ok(())
+/// The projector's own connections.
+fn projector(full: &Full) -> PgPool {
+    full.database.pool(DbRole::Projector, 4, Duration::from_secs(5))
 }
 
 /// Projects everything into fresh tables; events a second.
-async fn project(database: &Database, store: &Store, registry: Registry) -> Result<f64> {
+async fn project(full: &Full, reader: impl Reader, registry: Registry) -> Result<f64> {
     let schema = Schema::scratch(ids::new_id());
-    let mut owner = database.connect(DbRole::Owner).await?;
+    let mut owner = full.database.connect(DbRole::Owner).await?;
     owner.execute(AssertSqlSafe(format!("create schema {schema} authorization docket_projector"))).await?;
-    let pool = database.pool(DbRole::Projector, 4, Duration::from_secs(5));
+    let pool = projector(full);
     let tables = registry.iter().flat_map(|projection| projection.info().tables).map(|table| table.name);
     for table in tables.chain(["checkpoint", "change", "change_trimmed", "dead_letter"]) {
         pool.execute(AssertSqlSafe(format!("create table {schema}.{table} (like read.{table} including all)"))).await?;
     }
-    let reader = JournalReader::new(pool.clone(), &Bell::new(Topic::Journal));
-    let mut engine = Engine::new(pool.clone(), Vault::new(pool.clone()), reader, registry, schema.clone(), None)
-        .with_options(EngineOptions::default());
-    let shards = store.installation().shards_of(Category::Consultation).collect();
-    engine.hold(&shards).await?;
+    let vault = Vault::new(pool.clone());
+    let mut engine = Engine::new(pool.clone(), vault, Waiting(reader), registry, schema.clone(), None);
+    engine.hold(&full.store.installation().shards_of(Category::Consultation).collect()).await?;
     let started = Instant::now();
     let mut applied = 0;
-    loop {
+    while applied < full.events {
         let turn = engine.turn().await?;
-        applied += turn.applied;
-        if turn.applied == 0 {
-            break;
-        }
+        ensure!(turn.applied > 0, "only {applied} of {} events came", full.events);
+        applied += turn.applied as u64;
     }
     let rate = applied as f64 / started.elapsed().as_secs_f64();
     pool.close().await;
     owner.execute(AssertSqlSafe(format!("drop schema {schema} cascade"))).await?;
     owner.close().await?;
     Ok(rate)
+}
+
+async fn from_journal(full: &Full, registry: Registry) -> Result<f64> {
+    project(full, JournalReader::new(projector(full), &Bell::new(Topic::Journal)), registry).await
+}
+
+async fn from_kafka(full: &Full, kafka: &Kafka, registry: Registry) -> Result<f64> {
+    let pool = projector(full);
+    let key = MacKey::load(&pool).await?;
+    project(full, LogReader::kafka_alone(pool, kafka, key)?, registry).await
 }
 
 /// The yardstick: read by shard and sequence in batches of 5,000, count in memory, one bulk upsert with the checkpoint.
@@ -175,16 +152,11 @@ fn only(name: &str) -> Result<Registry> {
     Ok(Vec::leak(found))
 }
 
-/// The section.
-pub async fn run(cluster: &ScratchCluster, size: Size, report: &mut Report) -> Result<()> {
-    let (database, store) = append::database(|user, name| cluster.connect_options(user, name), "bench_rebuild").await?;
-    fill(&store, size.pick(5_000, 50_000)).await?;
-    let owner = database.pool(DbRole::Owner, 2, Duration::from_secs(5));
-    owner.execute("vacuum analyze write.journal").await?;
-
-    let before = set_based(&owner).await?;
-    let counter = project(&database, &store, only("consultation_stats")?).await?;
-    let after = set_based(&owner).await?;
+/// The section's first half: from the journal.
+pub async fn run(full: &Full, report: &mut Report) -> Result<()> {
+    let before = set_based(&full.owner).await?;
+    let counter = from_journal(full, only("consultation_stats")?).await?;
+    let after = set_based(&full.owner).await?;
     let reference = f64::midpoint(before, after);
     report.row(
         "rebuild, counter projection",
@@ -193,7 +165,7 @@ pub async fn run(cluster: &ScratchCluster, size: Size, report: &mut Report) -> R
         counter / reference,
         Target::AtLeast(0.6),
     );
-    let consultation = project(&database, &store, only("consultation")?).await?;
+    let consultation = from_journal(full, only("consultation")?).await?;
     report.row(
         "rebuild, consultation projection",
         format!("{consultation:.0} events/s"),
@@ -201,13 +173,39 @@ pub async fn run(cluster: &ScratchCluster, size: Size, report: &mut Report) -> R
         consultation / 20_000.0,
         Target::AtLeast(1.0),
     );
-    let all = project(&database, &store, registry()).await?;
+    let all = from_journal(full, registry()).await?;
     report.row(
         "rebuild, all projections together",
         format!("{all:.0} events/s"),
         format!("consultation alone {consultation:.0} events/s"),
         all / consultation,
         Target::None,
+    );
+    Ok(())
+}
+
+/// Its second half: from the topics alone, which hold all of `full`.
+pub async fn run_kafka(full: &Full, kafka: &Kafka, report: &mut Report) -> Result<()> {
+    // The first reading of a topic brings the broker's own code up to speed.
+    kafka::consume(kafka, full).await?;
+    let before = kafka::consume(kafka, full).await?;
+    let counter = from_kafka(full, kafka, only("consultation_stats")?).await?;
+    let after = kafka::consume(kafka, full).await?;
+    let consumer = f64::midpoint(before, after);
+    report.row(
+        "rebuild from Kafka, counter projection",
+        format!("{counter:.0} events/s"),
+        format!("bare consumer {consumer:.0} events/s"),
+        counter / consumer,
+        Target::None,
+    );
+    let consultation = from_kafka(full, kafka, only("consultation")?).await?;
+    report.row(
+        "rebuild from Kafka, consultation projection",
+        format!("{consultation:.0} events/s"),
+        format!("target 20,000 events/s (bare consumer {consumer:.0})"),
+        consultation / 20_000.0,
+        Target::AtLeast(1.0),
     );
     Ok(())
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use docket_platform::embedded::{Attached, Cluster};
+use docket_platform::{
+    embedded::{Attached, Cluster},
+    scratch_kafka::ScratchKafka,
+};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -27,14 +30,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `docket up` on a data folder and a free port, and waits for its readiness line.
-    pub async fn start(docket: &Path, data_dir: &Path) -> Result<Self> {
+    /// Starts `docket up` on a data folder and a free port, and waits for its readiness line. Its log is in Kafka when there is a
+    /// broker.
+    pub async fn start(docket: &Path, data_dir: &Path, broker: Option<&ScratchKafka>) -> Result<Self> {
         let started = Instant::now();
         let mut child = Command::new(docket)
             .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .env("DOCKET_LOG", "warn,docket::access=off")
             .env_remove("DATABASE_URL")
+            // Set but empty is not set.
+            .env("KAFKA_BROKERS", broker.map(ScratchKafka::bootstrap).unwrap_or_default())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)

@@ -2,7 +2,7 @@
 
 use docket_log::{Bell, KafkaArgs, Topic, installation::DEFAULT_SHARDS};
 
-use super::up;
+use crate::people;
 use crate::place::{self, Place};
 
 /// Which database, and what is fixed when it is set up first.
@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // Only when told to: `docket up` makes people of its own.
     if args.first_start.admin_password.as_ref().is_some_and(|password| !password.expose().is_empty()) {
         let store = args.place.store(&database, installation, Bell::new(Topic::Journal));
-        up::greet(&store, &args.first_start).await?;
+        people::greet(&store, &args.first_start).await?;
     }
     Ok(())
 }

@@ -7,9 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use docket_command_api::setup::{self, FirstStartOptions};
-use docket_events::identity::Role;
-use docket_log::{Kafka, KafkaArgs, Store, relay};
+use docket_log::{Kafka, KafkaArgs, relay};
 use docket_platform::auth::Authenticator;
 use docket_platform::config::{Describe, HttpArgs, Setting};
 use docket_platform::db::DbRole;
@@ -17,7 +15,8 @@ use docket_platform::{Shutdown, serve};
 use tokio::net::TcpListener;
 
 use super::migrate::Shards;
-use crate::node::{Node, say};
+use crate::node::Node;
+use crate::people;
 use crate::place::{self, Home, Place};
 use crate::web::{contract, pages};
 
@@ -113,7 +112,7 @@ async fn up(
     let mut node = Node::new(&args.place, (home.database.clone(), DbRole::Reader), log, bound, shutdown.clone());
     let store = node.store();
     let assembled = async {
-        greet(&store, &args.first_start).await?;
+        people::greet(&store, &args.first_start).await?;
         let keys = Arc::new(Authenticator::from_pool(store.pool().clone()));
         keys.reload().await.context("the signing keys cannot be read")?;
         node.keys(&keys);
@@ -132,24 +131,4 @@ async fn up(
         return Err(error);
     }
     node.run(&args.http).await
-}
-
-/// Makes the first people, and tells their passwords: the only time.
-///
-/// # Errors
-/// When the journal does not take them.
-pub async fn greet(store: &Store, args: &docket_command_api::FirstStartArgs) -> anyhow::Result<()> {
-    let made = setup::first_start(store, FirstStartOptions::new(args, true)).await;
-    for person in made.context("the first organisation cannot be made")?.into_iter().flat_map(|made| made.people) {
-        let role = match person.role {
-            Role::Admin => "admin",
-            Role::Reviewer => "reviewer",
-            Role::Requester => "requester",
-            Role::Analyst => "analyst",
-        };
-        // A password that was given is known, and need not stand in a log.
-        let password = if person.generated { person.expose_password() } else { "" };
-        say(format!("{role}  {}  {password}", person.email).trim_end());
-    }
-    Ok(())
 }

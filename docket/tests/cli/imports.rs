@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
+use docket_log::{Mode, in_both_modes};
 use serde_json::Value;
 
-use super::modes::{Log, in_both_modes};
 use super::server::{Client, Folder, Server, docket, done, eventually};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/consultations/permits.csv");
 
 in_both_modes!(the_real_file_gives_the_same_numbers_in_all_places);
 
-async fn the_real_file_gives_the_same_numbers_in_all_places(log: Log) {
+async fn the_real_file_gives_the_same_numbers_in_all_places(mode: Mode) {
     if !Path::new(FILE).exists() {
         println!("skipped: {FILE} is not there");
         return;
     }
-    let folder = Folder::on(log);
+    let folder = Folder::on(mode);
     let path = folder.0.to_str().expect("a plain path").to_owned();
     let server = Server::up(&folder);
     kill_an_import_on_its_way(&path).await;
@@ -43,8 +43,8 @@ async fn the_real_file_gives_the_same_numbers_in_all_places(log: Log) {
         *types.entry(event["type"].as_str().expect("a type").to_owned()).or_default() += 1;
     }
     assert_numbers(&types);
-    folder.log_is_whole(log).await;
-    if log == Log::Kafka {
+    folder.log_is_whole(mode).await;
+    if mode == Mode::Kafka {
         assert_numbers(&by_kcat(&folder));
         // The counts once more, from nothing but the topics.
         let rebuild = ["rebuild", "consultation_stats", "--from", "kafka"];

@@ -4,11 +4,11 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use docket_log::kafka::topics::{self, Missing};
-use docket_log::{Kafka, KafkaArgs};
+use docket_log::{Kafka, KafkaArgs, Mode};
 use docket_platform::scratch_kafka::{KafkaOptions, ScratchKafka, Security};
 use serde_json::Value;
 
-use super::modes::{Log, on};
+use super::modes::{on, settings};
 use super::server::{Client, Folder, PATIENCE, Server, eventually};
 
 /// How a command ended, and the one line that it said to people; fails when it does not end by itself.
@@ -37,7 +37,7 @@ async fn nothing_was_set_up(mut folder: Folder) {
     folder.tell(Vec::new());
     let server = Server::up(&folder);
     assert!(!server.credentials("admin").email.is_empty());
-    folder.log_is_whole(Log::Journal).await;
+    folder.log_is_whole(Mode::Journal).await;
     assert!(server.stop().0.success());
 }
 
@@ -76,7 +76,7 @@ async fn a_topic_that_cannot_hold_the_log_is_named_with_what_is_wrong() {
     let mut prefix = String::new();
     let folder = Folder::with(|name| {
         name.clone_into(&mut prefix);
-        Log::Kafka.settings(name)
+        settings(Mode::Kafka, name)
     });
     let args = KafkaArgs::plaintext(ScratchKafka::shared().bootstrap(), &prefix);
     let kafka = Kafka::new(&args).expect("settings").expect("brokers");
@@ -111,13 +111,13 @@ async fn an_installation_with_its_log_in_kafka_takes_commands_without_its_broker
     let admin = first.credentials("admin");
     assert!(first.stop().0.success());
 
-    let settings = folder.tell(Vec::new());
+    let told = folder.tell(Vec::new());
     let (code, said) = up(&folder);
     let sentence = "the log of this installation is in Kafka, and KAFKA_BROKERS is not set";
     assert_eq!((code, said.as_str()), (Some(2), sentence));
 
     broker.kill(1).expect("killed");
-    folder.tell(settings);
+    folder.tell(told);
     let server = Server::up(&folder);
     let client = Client::login(&server.url, &admin).await;
     let asked = client.ask(&server.url, "while Kafka is away").await;
@@ -127,6 +127,6 @@ async fn an_installation_with_its_log_in_kafka_takes_commands_without_its_broker
 
     broker.start_again(1).expect("started again");
     eventually("it is read", async || (client.get(path.clone()).await.status() == 200).then_some(())).await;
-    folder.log_is_whole(Log::Kafka).await;
+    folder.log_is_whole(Mode::Kafka).await;
     assert!(server.stop().0.success());
 }

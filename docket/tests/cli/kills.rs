@@ -1,9 +1,9 @@
 //! What is killed comes back, and nothing acknowledged is lost.
 
+use docket_log::{Mode, in_both_modes};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use super::modes::{Log, in_both_modes};
 use super::server::{Client, Folder, Server, eventually};
 
 in_both_modes!(
@@ -22,8 +22,8 @@ async fn is_there(client: &Client, url: &str, id: &str) -> Option<()> {
     (answer.status() == 200).then_some(())
 }
 
-async fn a_killed_postgres_is_started_again_and_the_server_recovers(log: Log) {
-    let folder = Folder::on(log);
+async fn a_killed_postgres_is_started_again_and_the_server_recovers(mode: Mode) {
+    let folder = Folder::on(mode);
     let server = Server::up(&folder);
     let client = Client::login(&server.url, &server.credentials("admin")).await;
     let before = id(client.ask(&server.url, "before").await).await;
@@ -51,14 +51,14 @@ async fn a_killed_postgres_is_started_again_and_the_server_recovers(log: Log) {
         (answer.status() == 200).then_some(())
     })
     .await;
-    folder.log_is_whole(log).await;
+    folder.log_is_whole(mode).await;
     let (status, _) = server.stop();
     assert!(status.success());
     assert!(folder.postgres().is_none());
 }
 
-async fn a_killed_server_starts_again_with_everything_acknowledged(log: Log) {
-    let folder = Folder::on(log);
+async fn a_killed_server_starts_again_with_everything_acknowledged(mode: Mode) {
+    let folder = Folder::on(mode);
     let server = Server::up(&folder);
     let admin = server.credentials("admin");
     let client = Client::login(&server.url, &admin).await;
@@ -67,7 +67,7 @@ async fn a_killed_server_starts_again_with_everything_acknowledged(log: Log) {
     let again = Server::up(&folder);
     let client = Client::login(&again.url, &admin).await;
     eventually("what was acknowledged", async || is_there(&client, &again.url, &asked).await).await;
-    folder.log_is_whole(log).await;
+    folder.log_is_whole(mode).await;
     let (status, _) = again.stop();
     assert!(status.success());
     assert!(folder.postgres().is_none());

@@ -2,10 +2,10 @@
 
 use std::process::{Command, Output};
 
+use docket_log::Mode;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use super::modes::Log;
 use super::server::{Client, Folder, PATIENCE, Server, eventually};
 
 /// The output of a command that must succeed.
@@ -79,7 +79,7 @@ impl Subscription {
 
 #[tokio::test]
 async fn the_log_moves_to_kafka_and_back_while_it_serves() {
-    let mut folder = Folder::on(Log::Kafka);
+    let mut folder = Folder::on(Mode::Kafka);
     // Set up without brokers: the log is in the journal.
     let brokers = folder.tell(Vec::new());
     let first = Server::up(&folder);
@@ -129,7 +129,7 @@ async fn the_log_moves_to_kafka_and_back_while_it_serves() {
 
 #[tokio::test]
 async fn a_rebuild_serves_on_and_tells_subscribers_to_read_anew() {
-    let folder = Folder::on(Log::Kafka);
+    let folder = Folder::on(Mode::Kafka);
     let server = Server::up(&folder);
     let client = Client::login(&server.url, &server.credentials("admin")).await;
     let position = asked(&client, &server.url, "one").await;
@@ -159,7 +159,7 @@ async fn a_rebuild_serves_on_and_tells_subscribers_to_read_anew() {
 
 #[tokio::test]
 async fn a_restored_database_is_told_of_and_recovered() {
-    let folder = Folder::on(Log::Kafka);
+    let folder = Folder::on(Mode::Kafka);
     let server = Server::up(&folder);
     let admin = server.credentials("admin");
     let client = Client::login(&server.url, &admin).await;
@@ -195,7 +195,7 @@ async fn a_restored_database_is_told_of_and_recovered() {
     assert!(done(&folder, &["recover"]).starts_with("nothing to recover"));
     let client = Client::login(&server.url, &admin).await;
     asked(&client, &server.url, "new").await;
-    folder.log_is_whole(Log::Kafka).await;
+    folder.log_is_whole(Mode::Kafka).await;
     let expected = ["lost 0", "lost 1", "lost 2", "new", "old"];
     eventually("all is read", async || (titles(&client, &server.url).await == expected).then_some(())).await;
     assert!(server.stop().0.success());

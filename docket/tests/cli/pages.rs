@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use docket_log::{Mode, in_both_modes};
 use serde_json::Value;
 
-use super::modes::{Log, in_both_modes};
 use super::server::{Client, Folder, Server, done, eventually};
 
 /// The addresses that a page loads from.
@@ -42,8 +42,8 @@ async fn json(url: &str, path: &str) -> Value {
 
 in_both_modes!(a_first_start_serves_everything_and_a_second_one_finds_it_again);
 
-async fn a_first_start_serves_everything_and_a_second_one_finds_it_again(log: Log) {
-    let folder = Folder::on(log);
+async fn a_first_start_serves_everything_and_a_second_one_finds_it_again(mode: Mode) {
+    let folder = Folder::on(mode);
     let first = Server::up(&folder);
     let (admin, reviewer) = (first.credentials("admin"), first.credentials("reviewer"));
     for path in ["/", "/docs", "/graphiql"] {
@@ -63,7 +63,7 @@ async fn a_first_start_serves_everything_and_a_second_one_finds_it_again(log: Lo
     let found: Value =
         client.get(format!("{}/api/v1/consultations/{id}", second.url)).await.json().await.expect("JSON");
     assert_eq!(found["state"], "responded");
-    folder.log_is_whole(log).await;
+    folder.log_is_whole(mode).await;
 }
 
 async fn contracts_are_served(url: &str) {

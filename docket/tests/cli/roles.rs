@@ -1,19 +1,19 @@
 //! Each role in a process of its own, on one database.
 
+use docket_log::{Mode, in_both_modes};
 use serde_json::{Value, json};
 
-use super::modes::{Log, in_both_modes};
 use super::server::{Client, Folder, Server, eventually};
 
 in_both_modes!(roles_alone_work_together_with_the_rest);
 
-async fn roles_alone_work_together_with_the_rest(log: Log) {
-    let folder = Folder::on(log);
+async fn roles_alone_work_together_with_the_rest(mode: Mode) {
+    let folder = Folder::on(mode);
     let whole = Server::up(&folder);
     let commands = Server::start(&folder, "command-api");
     let projector = Server::start(&folder, "projector");
     let queries = Server::start(&folder, "query-api");
-    let relay = (log == Log::Kafka).then(|| Server::start(&folder, "relay"));
+    let relay = (mode == Mode::Kafka).then(|| Server::start(&folder, "relay"));
     let admin = whole.credentials("admin");
     let client = Client::login(&commands.url, &admin).await;
     let asked: Value = client.ask(&commands.url, "through the roles").await.json().await.expect("JSON");
@@ -32,7 +32,7 @@ async fn roles_alone_work_together_with_the_rest(log: Log) {
     assert_eq!(status(&projector.url, "/api/v1/consultations").await, 404);
     let refused = client.post(format!("{}/api/v1/consultations", queries.url), &json!({})).await;
     assert_eq!(refused.status(), 404);
-    folder.log_is_whole(log).await;
+    folder.log_is_whole(mode).await;
     for server in relay.into_iter().chain([queries, projector, commands, whole]) {
         assert!(server.stop().0.success());
     }

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use docket_log::Mode;
 use reqwest::{Response, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::modes::Log;
+use super::modes;
 
 /// How long anything may take before the test fails. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,12 +24,12 @@ pub struct Folder(pub PathBuf, Vec<(&'static str, String)>);
 impl Folder {
     /// A folder for an installation whose log is in the journal.
     pub fn new() -> Self {
-        Self::on(Log::Journal)
+        Self::on(Mode::Journal)
     }
 
     /// A folder for an installation whose log is there.
-    pub fn on(log: Log) -> Self {
-        Self::with(|name| log.settings(name))
+    pub fn on(mode: Mode) -> Self {
+        Self::with(|name| modes::settings(mode, name))
     }
 
     /// A folder with settings of its own, made of its name.
@@ -56,10 +57,10 @@ impl Folder {
     }
 
     /// Waits until the log holds what the journal holds, message by message, while something serves on this folder.
-    pub async fn log_is_whole(&self, log: Log) {
-        let word = match log {
-            Log::Journal => "the log is in the journal",
-            Log::Kafka => "everything is published",
+    pub async fn log_is_whole(&self, mode: Mode) {
+        let word = match mode {
+            Mode::Journal => "the log is in the journal",
+            Mode::Kafka => "everything is published",
         };
         eventually(word, async || {
             let output = self.docket(&["status", "--check", "--full"]).output().expect("the program starts");

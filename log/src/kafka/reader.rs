@@ -29,6 +29,18 @@ use super::{
     topics::blocking,
 };
 
+/// The settings of a consumer that follows partitions, besides its group.
+pub const CONSUMER: [(&str, &str); 8] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // Out of range means that the topic lost events: then we look again, and jump nowhere.
+    ("auto.offset.reset", "error"),
+    ("fetch.wait.max.ms", "100"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.max.messages.kbytes", "32768"),
+    ("fetch.error.backoff.ms", "100"),
+    ("group.protocol", "classic"),
+];
 /// How often offsets are committed.
 const COMMIT: Duration = Duration::from_secs(1);
 /// A shard that nobody asked for is not followed for longer than this.
@@ -78,18 +90,9 @@ enum Pulled {
 }
 
 fn consumer(kafka: &Kafka) -> Result<(StreamConsumer<Hearing>, Hearing), KafkaError> {
-    kafka.client(&[
-        ("group.id", &kafka.group()),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        // Out of range means that the topic lost events: then we look again, and jump nowhere.
-        ("auto.offset.reset", "error"),
-        ("fetch.wait.max.ms", "100"),
-        ("fetch.queue.backoff.ms", "5"),
-        ("queued.max.messages.kbytes", "32768"),
-        ("fetch.error.backoff.ms", "100"),
-        ("group.protocol", "classic"),
-    ])
+    let group = kafka.group();
+    let settings: Vec<_> = CONSUMER.into_iter().chain([("group.id", group.as_str())]).collect();
+    kafka.client(&settings)
 }
 
 impl Following {
@@ -190,7 +193,8 @@ impl Following {
         }
     }
 
-    /// The next events of each shard, at most `share` each; `behind` says what is applied.
+    /// The next events of each shard, `limit` in all, at most `share` each where more than that is waiting; `behind` says what is
+    /// applied.
     ///
     /// # Errors
     /// [`KafkaError`] when the topics are not what they were; the caller starts anew.
@@ -201,6 +205,8 @@ impl Following {
         share: usize,
     ) -> Result<Vec<Recorded>, KafkaError> {
         let pulled = self.pull(limit);
+        // The brokers send a partition's events in long runs: cut at its share, a run would keep all other partitions from coming.
+        let share = if self.pending <= limit { limit } else { share };
         let mut events = Vec::with_capacity(self.pending.min(limit));
         for (shard, applied) in behind {
             let Some(cursor) = self.cursors.get_mut(shard) else { continue };

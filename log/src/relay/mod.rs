@@ -41,6 +41,8 @@ use crate::{
 };
 use worker::Worker;
 
+pub use session::PRODUCER;
+
 /// The team whose members share the shards.
 pub const TEAM: &str = "relay";
 /// Connections: reading, marks, leases.

@@ -3,10 +3,7 @@
 //! Owns what is in flight. After any failed or timed-out send the producer is not to be trusted with order any more: the session
 //! ends, and the next one begins with a comparison, at min(published, tail) + 1. Repeats are possible, gaps are not.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use docket_events::{Category, Recorded, ShardId};
 use rdkafka::{
@@ -23,8 +20,20 @@ use crate::kafka::{Kafka, KafkaError, MacKey, client::Hearing, message};
 
 /// Events in flight, at most.
 pub(crate) const IN_FLIGHT: usize = 20_000;
-/// How long an event may be in flight before the session is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The settings of the producer. PERFORMANCE: batches come from what is in flight, not from waiting.
+pub const PRODUCER: [(&str, &str); 9] = [
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("enable.gapless.guarantee", "true"),
+    ("linger.ms", "0"),
+    ("compression.type", "zstd"),
+    // How long an event may be in flight before the session is given up.
+    ("message.timeout.ms", "10000"),
+    ("message.max.bytes", "1048588"),
+    // More than may be in flight.
+    ("queue.buffering.max.messages", "40000"),
+    ("queue.buffering.max.kbytes", "65536"),
+];
 /// Bits of a delivery's tag that hold the sequence; the rest holds the shard.
 const SEQUENCE_BITS: u32 = 48;
 
@@ -101,23 +110,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A producer by the relay's settings (PERFORMANCE: batches come from what is in flight, not from waiting).
+    /// A producer by the relay's settings.
     pub(crate) fn begin(kafka: &Kafka, key: &MacKey) -> Result<Self, KafkaError> {
         let (sender, told) = mpsc::unbounded_channel();
         let hearing = Hearing::default();
-        let patience = PATIENCE.as_millis().to_string();
-        let in_flight = (IN_FLIGHT * 2).to_string();
-        let config = kafka.configured(&[
-            ("acks", "all"),
-            ("enable.idempotence", "true"),
-            ("enable.gapless.guarantee", "true"),
-            ("linger.ms", "0"),
-            ("compression.type", "zstd"),
-            ("message.timeout.ms", &patience),
-            ("message.max.bytes", "1048588"),
-            ("queue.buffering.max.messages", &in_flight),
-            ("queue.buffering.max.kbytes", "65536"),
-        ]);
+        let config = kafka.configured(&PRODUCER);
         let producer = config.create_with_context(Deliveries { hearing: hearing.clone(), told: sender })?;
         Ok(Self {
             kafka: kafka.clone(),

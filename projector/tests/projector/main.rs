@@ -1,12 +1,14 @@
-//! The projector against a real PostgreSQL.
+//! The projector against a real PostgreSQL and a real Kafka.
 
 // Test support is for the tests beside it.
 #![allow(missing_docs)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
+mod modes;
 mod order;
 mod poison;
 mod rebuild;
+mod relay;
 mod runtime;
 mod support;
 mod upkeep;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::support::{Bent, Dice, World, commented, consultation_in, populate, requested, settle, small};
 
-async fn people(world: &World) {
+pub async fn people(world: &World) {
     let organisation = StreamId::new(Category::Identity, Uuid::from_u128(0x7e4a));
     world.say(organisation, IdentityEvent::OrganisationCreated(OrganisationCreated { name: "Works".to_owned() })).await;
     for n in 1..=5 {

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use docket_log::{Mode, in_both_modes};
 use docket_platform::Shutdown;
 use docket_projector::Config;
+use tokio::sync::watch;
 
-use crate::support::{World, commented, consultation_in, populate, requested, settle, small};
+use crate::{
+    relay::Relay,
+    support::{World, commented, consultation_in, populate, requested, settle, small},
+};
 
 #[tokio::test]
 async fn a_zombie_is_fenced_and_writes_nothing() {
@@ -94,19 +99,19 @@ async fn until(world: &World, sql: &'static str, wanted: i64) {
     tokio::time::timeout(Duration::from_secs(30), arrive).await.expect("in time");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another() {
+in_both_modes!(the_worker_survives_the_loss_of_its_connections_and_shares_with_another);
+
+async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another(mode: Mode) {
     let world = World::new().await;
+    let relay = if mode == Mode::Kafka { Some(Relay::start(&world).await) } else { None };
     let shutdowns = [Shutdown::new(), Shutdown::new()];
     let config = Config { lease_ttl: 1, ..Config::default() };
     let start = |shutdown: &Shutdown| {
         let (config, database, shutdown) = (config.clone(), world.database.clone(), shutdown.clone());
         let (journal, read, installation) = (world.journal.clone(), world.read.clone(), world.installation);
+        let log = (relay.as_ref().map(|relay| relay.kafka.clone()), watch::channel(mode).1);
         tokio::spawn(async move {
-            {
-                let mode = tokio::sync::watch::channel(docket_log::Mode::Journal).1;
-                docket_projector::run(config, &database, installation, (None, mode), (&journal, &read), &shutdown).await
-            }
+            docket_projector::run(config, &database, installation, log, (&journal, &read), &shutdown).await
         })
     };
     let first = start(&shutdowns[0]);
@@ -118,7 +123,7 @@ async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another
     until(&world, "select count(*) from read.consultation", 11).await;
 
     let second = start(&shutdowns[1]);
-    until(&world, "select count(distinct holder) from write.lease", 2).await;
+    until(&world, "select count(distinct holder) from write.lease where team = 'projector'", 2).await;
     populate_more(&world).await;
     until(&world, "select coalesce(max(comment_count), 0)::bigint from read.consultation where title = 'more'", 1)
         .await;
@@ -126,6 +131,9 @@ async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another
     for (shutdown, task) in shutdowns.iter().zip([first, second]) {
         shutdown.drain(Duration::from_secs(10)).await.expect("drained");
         task.await.expect("ended").expect("well");
+    }
+    if let Some(relay) = relay {
+        relay.stop().await;
     }
     assert_eq!(world.number("select count(*) from write.lease").await, 0, "leases are given back");
     world.assert_verified().await;
