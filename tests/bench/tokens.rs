@@ -49,7 +49,7 @@ async fn rate(address: &str, requests: &Arc<Vec<Vec<u8>>>, count: usize) -> Resu
 /// The section.
 pub async fn run(docket: &Path, size: Size, report: &mut Report) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("docket-bench-tokens-{}", std::process::id()));
-    let server = Server::start(docket, &folder).await?;
+    let server = Server::start(docket, &folder, None).await?;
     let outcome = measure(&server, size.pick(5_000, 50_000), report).await;
     server.stop().await?;
     std::fs::remove_dir_all(&folder)?;
