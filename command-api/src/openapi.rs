@@ -21,7 +21,7 @@ use utoipa::{
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(
-        (name = "auth", description = "Logging in"),
+        (name = "auth", description = "Logging in, and access tokens"),
         (name = "consultations", description = "Requests for a decision"),
     ),
 )]
@@ -71,6 +71,19 @@ impl IntoResponses for LoginProblems {
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
             ("503", "Not now: `database_unavailable`, `overloaded`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of reading something that not everybody may see.
+pub(crate) struct ReadProblems;
+
+impl IntoResponses for ReadProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("401", "No valid token: `unauthorized`, `token_expired`"),
+            ("403", "Not allowed: `forbidden`"),
+            ("503", "Not now: `database_unavailable`, with `Retry-After`"),
         ])
     }
 }

@@ -1,11 +1,11 @@
-//! Who may command what: one table.
+//! Who may do what on the write side: one table.
 //!
 //! Owns the question of role alone. Whether this person may act on this consultation (four eyes, named reviewers, the requester) is
 //! decided in `docket_domain` with the state at hand.
 
 use docket_platform::{Problem, auth::Role};
 
-/// Something that a principal may be allowed to command.
+/// Something that a principal may be allowed to do here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Ask for a decision.
@@ -16,15 +16,18 @@ pub enum Action {
     Comment,
     /// Take a consultation back.
     Withdraw,
+    /// See how a process does.
+    Inspect,
 }
 
 /// The table: each action with the roles that may do it.
-pub const TABLE: [(Action, &[Role]); 4] = [
+pub const TABLE: [(Action, &[Role]); 5] = [
     (Action::Ask, &[Role::Requester, Role::Reviewer, Role::Admin]),
     (Action::Respond, &[Role::Reviewer, Role::Admin]),
     (Action::Comment, &Role::ALL),
     // That it was the requester, or an administrator who cancels, is decided with the consultation at hand.
     (Action::Withdraw, &Role::ALL),
+    (Action::Inspect, &[Role::Admin]),
 ];
 
 /// Whether `role` may do `action`.
@@ -55,5 +58,6 @@ mod tests {
         assert_eq!(allowed(Action::Respond), [Role::Admin, Role::Reviewer]);
         assert_eq!(allowed(Action::Comment), Role::ALL);
         assert_eq!(allowed(Action::Withdraw), Role::ALL);
+        assert_eq!(allowed(Action::Inspect), [Role::Admin]);
     }
 }

@@ -7,8 +7,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use docket_platform::config::{LogArgs, LogFormat};
 
 use crate::commands::{
-    command_api, completions, config, health, import, log, migrate, projector, query_api, rebuild, recover, relay,
-    replay, retry, status, up,
+    command_api, completions, config, health, import, keys, log, migrate, projector, query_api, rebuild, recover,
+    relay, replay, retry, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -62,6 +62,8 @@ pub enum Action {
     Log(log::Args),
     /// Bring back from Kafka what a restored database lacks
     Recover(recover::Args),
+    /// Show or change the keys that sign access tokens
+    Keys(keys::Args),
     /// Show how far each projection is behind the log
     Status(status::Args),
     /// Ask a running docket whether it is ready

@@ -28,8 +28,8 @@ use crate::web;
 
 /// How long what is under way may take once the process was told to end. PostgreSQL stops after it, and all within 30 s.
 const DRAIN: Duration = Duration::from_secs(22);
-/// How often the keys of access tokens are read anew, so that retired ones are forgotten.
-const KEYS_PERIOD: Duration = Duration::from_secs(60);
+/// How often the keys of access tokens are read anew: within this time every process knows a new one and forgets a retired one.
+pub const KEYS_PERIOD: Duration = Duration::from_secs(5);
 /// How often readiness is looked at until it is there for the first time.
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Connections of the bells: two that listen, one that rings.

@@ -12,6 +12,8 @@ mod image;
 mod imports;
 #[path = "cli/kafka.rs"]
 mod kafka;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/kills.rs"]
 mod kills;
 #[path = "cli/modes.rs"]

@@ -12,6 +12,7 @@ mod relay;
 mod report;
 mod server;
 mod startup;
+mod tokens;
 mod yardstick;
 
 use std::path::PathBuf;
@@ -86,6 +87,9 @@ async fn main() -> Result<()> {
     drop(cluster);
     if wanted("http") {
         http::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("tokens") {
+        tokens::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("startup") {
         startup::run(&args.docket, &mut report).await?;

@@ -156,6 +156,8 @@ impl Process {
             .envs(self.plan.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .envs(lock(&self.changed).clone())
             .envs(special)
+            // Where a core lies, if the shell allows cores.
+            .current_dir(&self.plan.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("sharing the log")?)
             .stderr(log)

@@ -69,7 +69,8 @@ pub struct Topology {
 impl Topology {
     /// Starts everything for a log of this kind; every process has `environment` besides its own settings.
     pub async fn start(args: &Args, log: Log, mut environment: Environment) -> Result<Self> {
-        let binary = &args.binary;
+        // Processes are started in the campaign's folder.
+        let binary = &args.binary.canonicalize().with_context(|| format!("finding {}", args.binary.display()))?;
         let folder =
             std::env::temp_dir().join(format!("docket-faults-{}-{}", std::process::id(), ids::new_id().simple()));
         let reaper = Reaper::watch(&folder, args.keep)?;

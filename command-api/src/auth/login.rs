@@ -28,7 +28,7 @@ use super::{
 use crate::{error, openapi::LoginProblems, state::State};
 
 /// How long an access token is valid.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// Who logs in.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -1,17 +1,20 @@
-//! Logging in: a folder of one route, and what it stands on.
+//! Logging in, and what it stands on.
 //!
 //! Owns accounts (who may log in with what) and password hashing. It must not keep a password in clear any longer than a hash takes,
 //! and must answer the same, with the same work, whether an account exists or not.
 
 pub mod accounts;
+mod cache_stats;
 mod login;
 pub mod password;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use login::TOKEN_LIFETIME;
+
 use crate::state::State;
 
 /// The routes of this folder.
 pub(crate) fn router() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(login::handler))
+    OpenApiRouter::new().routes(routes!(login::handler)).routes(routes!(cache_stats::handler))
 }

@@ -10,3 +10,4 @@ mod outage;
 mod scheduler;
 mod setup;
 mod support;
+mod tokens;

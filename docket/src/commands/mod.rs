@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config;
 pub mod health;
 pub mod import;
+pub mod keys;
 pub mod log;
 pub mod migrate;
 pub mod projector;
@@ -37,6 +38,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::Retry(args) => retry::run(args).await,
         Action::Log(args) => log::run(args).await,
         Action::Rebuild(args) => rebuild::run(args).await,
+        Action::Keys(args) => keys::run(args).await,
         Action::Recover(args) => recover::run(args).await,
         Action::Status(args) => status::run(args).await,
         Action::Health(args) => health::run(args).await,

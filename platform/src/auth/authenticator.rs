@@ -1,7 +1,7 @@
 //! Verifies the tokens of requests with keys that it keeps fresh.
 //!
-//! Owns the copy of the keys in memory. It must not load them for every stranger's token: an unknown key id causes
-//! one reload in [`RELOAD_INTERVAL`] at most.
+//! Owns the copy of the keys in memory, and asks the cache of verified tokens before it looks at a signature. It must not load keys
+//! for every stranger's token: an unknown key id causes one reload in [`RELOAD_INTERVAL`] at most.
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +16,8 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
+use super::cache::{CacheStats, TokenCache};
+use super::keys::Verified;
 use super::{AuthError, Claims, Keys, Principal, load_keys, load_public_keys};
 use crate::problem::Problem;
 use crate::{clock, ids};
@@ -36,6 +38,8 @@ pub struct Authenticator {
     loader: KeyLoader,
     /// When keys were last asked for; held while loading, so that one load serves all who wait.
     asked: tokio::sync::Mutex<Option<Instant>>,
+    /// What was verified a moment ago.
+    verified: TokenCache,
 }
 
 impl fmt::Debug for Authenticator {
@@ -47,7 +51,7 @@ impl fmt::Debug for Authenticator {
 impl Authenticator {
     /// Starts without keys: the first token, or [`Authenticator::reload`], loads them.
     pub fn new(loader: KeyLoader) -> Self {
-        Self { keys: RwLock::default(), loader, asked: tokio::sync::Mutex::default() }
+        Self { keys: RwLock::default(), loader, asked: tokio::sync::Mutex::default(), verified: TokenCache::new() }
     }
 
     /// Loads keys from the table `auth.signing_key`.
@@ -81,13 +85,14 @@ impl Authenticator {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Loads the keys now. Call it from time to time, so that retired keys are forgotten.
+    /// Loads the keys now. Call it from time to time, so that new keys are known before they sign and retired ones are forgotten.
     ///
     /// # Errors
     /// When they cannot be loaded; those known stay in use.
     pub async fn reload(&self) -> Result<(), AuthError> {
         let mut asked = self.asked.lock().await;
         *asked = Some(Instant::now());
+        self.verified.tidy().await;
         self.load().await
     }
 
@@ -102,8 +107,23 @@ impl Authenticator {
     /// # Errors
     /// When it is not, or when its key is unknown and the keys cannot be loaded.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, AuthError> {
+        if let Some(claims) = self.verified.get(token, &self.keys(), now).await {
+            return Ok(claims);
+        }
+        let verified = self.verify_signed(token, now).await?;
+        let claims = verified.claims.clone();
+        self.verified.insert(token, verified, now).await;
+        Ok(claims)
+    }
+
+    /// How the cache of verified tokens does.
+    pub async fn cache_stats(&self) -> CacheStats {
+        self.verified.stats().await
+    }
+
+    async fn verify_signed(&self, token: &str, now: DateTime<Utc>) -> Result<Verified, AuthError> {
         let known = self.keys();
-        match known.verify(token, now) {
+        match known.verify_signed(token, now) {
             Err(AuthError::UnknownKey) => {}
             result => return result,
         }
@@ -121,7 +141,7 @@ impl Authenticator {
             return Err(AuthError::NoKeys);
         }
         drop(asked);
-        self.keys().verify(token, now)
+        self.keys().verify_signed(token, now)
     }
 
     /// A token for `principal`, valid from `now` for `lifetime`, and what it says.

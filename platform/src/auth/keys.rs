@@ -24,7 +24,7 @@ const PRIVATE_PREFIX: [u8; 16] =
 /// How far the clocks of two machines may differ: a token may be from this many seconds ahead.
 const CLOCK_SKEW: i64 = 10;
 /// No token of ours is longer; what is longer is not looked at.
-const TOKEN_LIMIT: usize = 4096;
+pub(super) const TOKEN_LIMIT: usize = 4096;
 
 /// One Ed25519 key.
 #[derive(Clone)]
@@ -32,7 +32,16 @@ pub struct SigningKey {
     kid: String,
     public: [u8; 32],
     private_der: Option<Vec<u8>>,
-    not_after: Option<DateTime<Utc>>,
+    validity: Validity,
+}
+
+/// When a key signs and verifies. Nothing said is always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Validity {
+    /// From when on it signs. It verifies before, too.
+    pub signs_from: Option<DateTime<Utc>>,
+    /// From when on it verifies nothing any more.
+    pub retires_at: Option<DateTime<Utc>>,
 }
 
 impl fmt::Debug for SigningKey {
@@ -40,7 +49,7 @@ impl fmt::Debug for SigningKey {
         f.debug_struct("SigningKey")
             .field("kid", &self.kid)
             .field("signs", &self.private_der.is_some())
-            .field("not_after", &self.not_after)
+            .field("validity", &self.validity)
             .finish()
     }
 }
@@ -60,7 +69,7 @@ impl SigningKey {
         };
         let public = URL_SAFE_NO_PAD.decode(&parameters.x).map_err(|_| bad())?;
         let public: [u8; 32] = public.try_into().map_err(|_| bad())?;
-        Ok(Self { kid: thumbprint(&public), public, private_der: Some(private_der), not_after: None })
+        Ok(Self { kid: thumbprint(&public), public, private_der: Some(private_der), validity: Validity::default() })
     }
 
     /// A key as it is stored: SubjectPublicKeyInfo and PKCS#8.
@@ -71,12 +80,12 @@ impl SigningKey {
         kid: impl Into<String>,
         public_der: &[u8],
         private_der: Option<Vec<u8>>,
-        not_after: Option<DateTime<Utc>>,
+        validity: Validity,
     ) -> Result<Self, AuthError> {
         let kid = kid.into();
         let public = public_der.strip_prefix(PUBLIC_PREFIX.as_slice()).and_then(|public| public.try_into().ok());
         let Some(public) = public else { return Err(AuthError::BadKey(kid)) };
-        Ok(Self { kid, public, private_der, not_after })
+        Ok(Self { kid, public, private_der, validity })
     }
 
     /// The key's id.
@@ -95,13 +104,25 @@ impl SigningKey {
     }
 
     fn valid_at(&self, time: DateTime<Utc>) -> bool {
-        self.not_after.is_none_or(|end| time < end)
+        self.validity.retires_at.is_none_or(|end| time < end)
+    }
+
+    fn signs_at(&self, time: DateTime<Utc>) -> bool {
+        self.validity.signs_from.is_none_or(|start| start <= time)
     }
 }
 
 fn thumbprint(public: &[u8; 32]) -> String {
     let x = URL_SAFE_NO_PAD.encode(public);
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)))
+}
+
+/// What a token says, and the key that says so.
+#[derive(Debug, Clone)]
+pub(super) struct Verified {
+    pub(super) claims: Claims,
+    /// The public half: ids of keys are only names.
+    pub(super) key: [u8; 32],
 }
 
 /// All keys of an installation, the newest last.
@@ -119,19 +140,20 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// Signs a token with the newest key that outlives it.
+    /// Signs a token with the newest key that has begun to sign and outlives it.
     ///
     /// # Errors
     /// When no key may sign.
     pub fn issue(&self, claims: &Claims) -> Result<String, AuthError> {
-        let end = DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let (key, private) = self
-            .0
-            .iter()
-            .rev()
-            .filter(|key| key.valid_at(end))
-            .find_map(|key| key.private_der().map(|private| (key, private)))
-            .ok_or(AuthError::NoSigningKey)?;
+        let time = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let (start, end) = (time(claims.iat), time(claims.exp));
+        let able = || {
+            let outlive = self.0.iter().rev().filter(|key| key.valid_at(end));
+            outlive.filter_map(|key| key.private_der().map(|private| (key, private)))
+        };
+        // Where no key has begun, the database's clock is ahead of ours: better a key too early than none.
+        let (key, private) =
+            able().find(|(key, _)| key.signs_at(start)).or_else(|| able().next()).ok_or(AuthError::NoSigningKey)?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TOKEN_TYPE.to_owned());
         header.kid = Some(key.kid.clone());
@@ -144,6 +166,15 @@ impl Keys {
     /// # Errors
     /// When it is not.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, AuthError> {
+        self.verify_signed(token, now).map(|verified| verified.claims)
+    }
+
+    /// Whether this is the public half of a key that verifies `now`.
+    pub(super) fn holds(&self, public: &[u8; 32], now: DateTime<Utc>) -> bool {
+        self.0.iter().any(|key| key.public == *public && key.valid_at(now))
+    }
+
+    pub(super) fn verify_signed(&self, token: &str, now: DateTime<Utc>) -> Result<Verified, AuthError> {
         if token.len() > TOKEN_LIMIT {
             return Err(AuthError::Invalid("too long"));
         }
@@ -175,13 +206,8 @@ impl Keys {
             _ => AuthError::Invalid("claims"),
         })?;
         let claims = claims.claims;
-        if claims.nbf > now.timestamp().saturating_add(CLOCK_SKEW) {
-            return Err(AuthError::Invalid("not valid yet"));
-        }
-        if claims.exp <= now.timestamp() {
-            return Err(AuthError::Expired);
-        }
-        Ok(claims)
+        check_times(&claims, now)?;
+        Ok(Verified { claims, key: key.public })
     }
 
     /// The public keys that are valid `now`, as a JWK Set.
@@ -198,6 +224,17 @@ impl Keys {
         });
         json!({ "keys": keys.collect::<Vec<_>>() })
     }
+}
+
+/// Whether a token that says this is valid `now`, as far as the clock is concerned.
+pub(super) fn check_times(claims: &Claims, now: DateTime<Utc>) -> Result<(), AuthError> {
+    if claims.nbf > now.timestamp().saturating_add(CLOCK_SKEW) {
+        return Err(AuthError::Invalid("not valid yet"));
+    }
+    if claims.exp <= now.timestamp() {
+        return Err(AuthError::Expired);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -236,7 +273,7 @@ pub(super) mod tests {
     fn a_stored_key_verifies_what_the_first_one_signed() {
         let key = key();
         let token = Keys::new(vec![key.clone()]).issue(&claims()).expect("signed");
-        let stored = SigningKey::from_der(key.kid(), &key.public_der(), None, None).expect("a key");
+        let stored = SigningKey::from_der(key.kid(), &key.public_der(), None, Validity::default()).expect("a key");
         let keys = Keys::new(vec![stored]);
         assert!(keys.verify(&token, now()).is_ok());
         assert!(matches!(keys.issue(&claims()), Err(AuthError::NoSigningKey)));
@@ -297,7 +334,7 @@ pub(super) mod tests {
         let mut old = key();
         let keys = Keys::new(vec![old.clone()]);
         let token = keys.issue(&claims()).expect("signed");
-        old.not_after = Some(now() + TimeDelta::seconds(300));
+        old.validity.retires_at = Some(now() + TimeDelta::seconds(300));
         let new = key();
         let keys = Keys::new(vec![new.clone(), old.clone()]);
         assert!(keys.verify(&token, now()).is_ok());
@@ -306,6 +343,24 @@ pub(super) mod tests {
         assert_eq!(signed_by.as_deref(), Some(new.kid()));
         let published = |time| keys.jwks(time)["keys"].as_array().map(Vec::len);
         assert_eq!((published(now()), published(now() + TimeDelta::seconds(300))), (Some(2), Some(1)));
+    }
+
+    #[test]
+    fn a_new_key_verifies_at_once_and_signs_from_its_time() {
+        let (old, mut new) = (key(), key());
+        new.validity.signs_from = Some(now() + TimeDelta::seconds(120));
+        let keys = Keys::new(vec![old.clone(), new.clone()]);
+        let signed_by = |keys: &Keys, time: DateTime<Utc>| {
+            let claims = Claims { iat: time.timestamp(), ..claims() };
+            jsonwebtoken::decode_header(keys.issue(&claims).expect("signed")).expect("a header").kid
+        };
+        assert_eq!(signed_by(&keys, now() + TimeDelta::seconds(119)).as_deref(), Some(old.kid()));
+        assert_eq!(signed_by(&keys, now() + TimeDelta::seconds(120)).as_deref(), Some(new.kid()));
+        let token = Keys::new(vec![new.clone()]).issue(&claims()).expect("signed");
+        assert!(keys.verify(&token, now()).is_ok());
+        assert_eq!(keys.jwks(now())["keys"].as_array().map(Vec::len), Some(2));
+        // The database's clock may be ahead of ours when the only key is made.
+        assert_eq!(signed_by(&Keys::new(vec![new.clone()]), now()).as_deref(), Some(new.kid()));
     }
 
     #[test]

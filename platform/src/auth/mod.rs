@@ -4,6 +4,7 @@
 //! principal may do, and it holds no passwords.
 
 mod authenticator;
+mod cache;
 mod keys;
 mod store;
 
@@ -17,8 +18,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use authenticator::{Authenticator, KeyLoader, RELOAD_INTERVAL};
-pub use keys::{Keys, SigningKey};
-pub use store::{ensure_key, load_keys, load_public_keys};
+pub use cache::CacheStats;
+pub use keys::{Keys, SigningKey, Validity};
+pub use store::{KeyState, Pace, Rotation, StoredKey, ensure_key, list_keys, load_keys, load_public_keys, rotate_key};
 
 use crate::problem::Problem;
 

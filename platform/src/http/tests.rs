@@ -1,5 +1,7 @@
 //! The whole stack of middleware, as a client sees it.
 
+mod tokens;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -144,7 +144,18 @@ async fn get_executes_queries_only() {
 #[tokio::test]
 async fn without_a_valid_token_nothing_is_read_but_the_schema() {
     let world = World::new().await;
-    for token in [None, Some("nonsense")] {
+    let good = world.token(OURS).await;
+    let expired = world.token_for(OURS, Duration::ZERO).await;
+    // That the whole one is remembered helps no other.
+    world.post(&good, &json!({"query": "{ __typename }"})).await;
+    let doubled = format!("{good}.{good}");
+    for (token, code) in [
+        (None, "unauthorized"),
+        (Some("nonsense"), "unauthorized"),
+        (Some(&good[..good.len() - 1]), "unauthorized"),
+        (Some(doubled.as_str()), "unauthorized"),
+        (Some(expired.as_str()), "token_expired"),
+    ] {
         for method in [reqwest::Method::GET, reqwest::Method::POST] {
             let mut request = world.http.request(method, world.url("/graphql?query=%7B__typename%7D")).body("{");
             if let Some(token) = token {
@@ -153,6 +164,8 @@ async fn without_a_valid_token_nothing_is_read_but_the_schema() {
             let response = request.send().await.unwrap();
             assert_eq!(response.status(), 401);
             assert_eq!(response.headers()["content-type"], "application/problem+json");
+            let problem: Value = response.json().await.unwrap();
+            assert_eq!(problem["code"], code, "{token:?}");
         }
     }
     let schema = world.http.get(world.url("/schema.graphql")).send().await.unwrap();
