@@ -266,14 +266,14 @@ impl Following {
                 Err(error) => {
                     tracing::debug!(target: "kafka", %error, "waiting");
                     if !is_passing(&error) {
-                        // The next read will look more closely; this one was taken off the queue.
-                        cursors.clear();
-                        return;
+                        break;
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
+        // The topics are not what they were. This error was taken off the queue: the next read would not see it.
+        self.start_anew();
     }
 
     /// Messages that were refused since the last call.
