@@ -26,7 +26,7 @@ Examples:
 
 Stop the command API first, if you can: each consultation that the restored database answers or times out anew contradicts the log.
 Brings back events, deadlines and claims, shard by shard; cut off, run it again. What was journalled since the restore goes behind the
-tail, unless the log goes on with the same stream: then time-outs are void, and what people did is only taken out of the journal
+tail, unless the log goes on with the same stream: then what nobody commanded (time-outs) is void, and what people did is only taken out of the journal
 with --set-aside, which writes it to a file as CloudEvents first. Secrets (passwords) and idempotent answers are in no event: they
 stay as they were restored. Restore the newest backup of the schema `vault` before it. Needs the owner of the schema.")]
 pub struct Args {
@@ -92,7 +92,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 fn say(done: &Recovered) {
     let mut parts = vec![format!("{} events are back", done.restored)];
-    let more = [(done.moved, "moved behind them"), (done.void, "time-outs void"), (done.set_aside, "set aside")];
+    let more = [
+        (done.moved, "moved behind them"),
+        (done.void, "that nobody commanded are void"),
+        (done.set_aside, "set aside"),
+    ];
     parts.extend(more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
     println!("{:20} {} behind sequence {}", done.shard.to_string(), parts.join(", "), done.common);
 }

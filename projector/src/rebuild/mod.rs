@@ -21,7 +21,7 @@ use docket_log::{
     reader::{ReadError, Reader},
 };
 use sqlx::{
-    ConnectOptions, PgConnection, PgPool, Row,
+    AssertSqlSafe, ConnectOptions, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use tokio::time::Instant;
@@ -340,10 +340,8 @@ async fn live_checkpoints(
     wait: Wait,
 ) -> Result<Limits, sqlx::Error> {
     let select = "select category, shard, sequence from read.checkpoint where projection = $1 order by category, shard";
-    let hold = "select category, shard, sequence from read.checkpoint where projection = $1 order by category, shard
-         for update";
-    let rows = sqlx::query(if wait == Wait::Hold { hold } else { select });
-    let rows: Vec<PgRow> = rows.bind(info.name).fetch_all(connection).await?;
+    let sql = AssertSqlSafe(if wait == Wait::Hold { format!("{select} for update") } else { select.to_owned() });
+    let rows: Vec<PgRow> = sqlx::query(sql).bind(info.name).fetch_all(connection).await?;
     let mut limits = Limits::new();
     for row in rows {
         let Some(category) = Category::from_code(row.try_get(0)?) else { continue };

@@ -1,5 +1,6 @@
 //! The topics against the journal, event by event.
 //!
+//! Written apart from what `docket status --check --full` compares with: a mistake there must not hide one here.
 //! Every topic is read from its first message on each time: a topic may lose what it had, so nothing of it is known from before.
 
 use std::time::Duration;
