@@ -169,11 +169,13 @@ async fn what_the_topics_have_more_comes_back_with_its_deadlines_and_claims() ->
     // The relay of the restored database halts, and publishes nothing.
     let place = Place { owner: place.db.pool(DbRole::Owner), ..place };
     assert_ne!(restored.written().await?, place.written().await?);
+    let before = restored.written().await?;
     let without = restored.recover(None).await;
     assert!(
         matches!(without, Err(RecoverError::KeysMissing { .. })),
         "the vault was restored with the rest: {without:?}"
     );
+    assert_eq!(restored.written().await?, before, "what is refused changes nothing");
     place.lend_keys(&restored).await?;
     let recovered = restored.recover(None).await?;
     assert_eq!(recovered.iter().map(|done| done.restored).sum::<usize>(), 20 + 3 + 5);

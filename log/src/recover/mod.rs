@@ -57,7 +57,8 @@ pub trait SetAside: Send {
     fn keep(&mut self, events: &[Recorded]) -> std::io::Result<()>;
 }
 
-/// Why a journal could not be recovered. Shards that were mended before stay mended; the command may be repeated.
+/// Why a journal could not be recovered. What is refused leaves every shard as it was; when the database fails on the way, shards that
+/// were mended before stay mended, and the command may be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// The database did not answer, or refused.
@@ -174,8 +175,14 @@ pub async fn recover(
 ) -> Result<Vec<Recovered>, RecoverError> {
     let shards: Vec<ShardId> = Category::ALL.into_iter().flat_map(|c| installation.shards_of(c)).collect();
     let mut recovered = Vec::new();
-    for tail in divergence::find(owner, probe, &shards).await? {
-        let done = restore::restore(owner, &tail, derive, &mut price).await?;
+    let tails = divergence::find(owner, probe, &shards).await?;
+    // What is refused is refused before anything changes.
+    let mut plans = Vec::with_capacity(tails.len());
+    for tail in &tails {
+        plans.push(restore::plan(owner, tail, derive, &price).await?);
+    }
+    for plan in &plans {
+        let done = restore::restore(owner, plan, &mut price).await?;
         progress(&done);
         recovered.push(done);
     }

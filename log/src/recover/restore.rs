@@ -40,27 +40,47 @@ fn sort(tail: &Tail) -> Sorted<'_> {
     sorted
 }
 
-/// Mends one shard, all of it or nothing.
-pub(super) async fn restore(
+/// How one shard gets its tail back, for no more than the price.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    tail: &'a Tail,
+    sorted: Sorted<'a>,
+    derived: BTreeMap<StreamId, (Uuid, Derived)>,
+    unreadable: usize,
+}
+
+/// Sees what one shard's tail costs, and changes nothing.
+pub(super) async fn plan<'a>(
     owner: &PgPool,
-    tail: &Tail,
+    tail: &'a Tail,
     derive: &impl Derive,
-    price: &mut Price<'_, impl SetAside>,
-) -> Result<Recovered, RecoverError> {
+    price: &Price<'_, impl SetAside>,
+) -> Result<Plan<'a>, RecoverError> {
     let sorted = sort(tail);
     let shard = tail.shard;
     let streams: BTreeSet<StreamId> = sorted.conflicting.iter().map(|event| event.stream).collect();
     if !streams.is_empty() && price.aside.is_none() {
         return Err(RecoverError::Conflict { shard, events: sorted.conflicting.len(), streams: streams.len() });
     }
-    let end = tail.topic.last().map_or(tail.common, |last| last.sequence);
-    let behind: Vec<Recorded> =
-        (end + 1..).zip(&sorted.moved).map(|(sequence, event)| Recorded { sequence, ..(*event).clone() }).collect();
     let derived = derive_all(owner, tail, &sorted, derive).await?;
     let unreadable = derived.values().map(|(_, derived)| derived.unreadable).sum();
     if unreadable > 0 && !price.without_keys {
         return Err(RecoverError::KeysMissing { shard, fields: unreadable });
     }
+    Ok(Plan { tail, sorted, derived, unreadable })
+}
+
+/// Mends one shard, all of it or nothing.
+pub(super) async fn restore(
+    owner: &PgPool,
+    plan: &Plan<'_>,
+    price: &mut Price<'_, impl SetAside>,
+) -> Result<Recovered, RecoverError> {
+    let Plan { tail, sorted, derived, unreadable } = plan;
+    let shard = tail.shard;
+    let end = tail.topic.last().map_or(tail.common, |last| last.sequence);
+    let behind: Vec<Recorded> =
+        (end + 1..).zip(&sorted.moved).map(|(sequence, event)| Recorded { sequence, ..(*event).clone() }).collect();
 
     let mut connection = owner.acquire().await?;
     let mut transaction = connection.begin().await?;
@@ -71,7 +91,7 @@ pub(super) async fn restore(
     insert(&mut transaction, &tail.topic).await?;
     insert(&mut transaction, &behind).await?;
     advance(&mut transaction, shard, end, end + behind.len() as u64).await?;
-    for (stream, (tenant, derived)) in &derived {
+    for (stream, (tenant, derived)) in derived {
         keep(&mut transaction, *stream, *tenant, derived).await?;
     }
     if let Some(aside) = price.aside.as_deref_mut()
@@ -88,7 +108,7 @@ pub(super) async fn restore(
         moved: sorted.moved.len(),
         void: sorted.void.len(),
         set_aside: sorted.conflicting.len(),
-        unreadable,
+        unreadable: *unreadable,
         projected,
     })
 }
