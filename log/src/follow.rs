@@ -10,6 +10,8 @@ use std::{
 };
 
 use docket_events::{Recorded, ShardId};
+use docket_platform::metrics;
+use prometheus::IntGauge;
 use sqlx::PgPool;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -55,6 +57,8 @@ pub struct LogReader {
     mixed: bool,
     /// Shards from which nothing came though it is published, and since when.
     stalled: BTreeMap<ShardId, (u64, Instant)>,
+    /// How many shards Kafka gives.
+    from_kafka: IntGauge,
 }
 
 impl LogReader {
@@ -80,6 +84,10 @@ impl LogReader {
             search: None,
             mixed: false,
             stalled: BTreeMap::new(),
+            from_kafka: metrics::int_gauge(
+                "docket_reader_kafka_shards",
+                "Shards that are read from Kafka at this moment; the others are read from the journal.",
+            ),
         })
     }
 
@@ -195,6 +203,7 @@ impl LogReader {
         // A place before what was handed out (a failed transaction, a projection that catches up) is the journal's.
         let (followed, others): (Vec<_>, Vec<_>) =
             behind.iter().partition(|(shard, applied)| kafka.handed(*shard).is_some_and(|handed| *applied >= handed));
+        self.from_kafka.set(i64::try_from(followed.len()).unwrap_or(i64::MAX));
         let mut events = Vec::new();
         if !followed.is_empty() {
             match kafka.read(&followed, limit, share) {
@@ -270,6 +279,7 @@ impl Reader for LogReader {
             && !kafka.is_idle()
         {
             kafka.start_anew();
+            self.from_kafka.set(0);
         }
         self.journal.read(behind, limit).await
     }

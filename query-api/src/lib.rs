@@ -1,16 +1,18 @@
 //! The read side of Docket over HTTP: GraphQL with subscriptions, and the REST reads.
 //!
 //! Owns `/graphql` (POST, GET, WebSocket, server-sent events), `/schema.graphql` and the GETs of read models. It writes nothing and
-//! decides nothing. Three rules hold for every door:
+//! decides nothing. Four rules hold for every door:
 //!
 //! - The tenant comes from the verified token alone, and every row is read inside a transaction of that tenant ([`read`]); the one
 //!   connection that sees more ([`feed`]) hands out keys, to subscribers of their tenant only.
 //! - Checkpoints are read before rows ([`position`]): an answer is at least as new as the position that it names.
+//! - An answer that lacks what the journal has had for more than a second says how old it is ([`age`]).
 //! - An answer never tells an internal cause; what is wrong has a stable code.
 //!
 //! [`State::new`] begins the follower of the change feed, [`router`] gives the routes; `docket up` uses both in its own process, with
 //! the bells of its projector, and `docket query-api` runs them alone.
 
+pub mod age;
 mod config;
 pub mod consultation;
 pub mod feed;
@@ -32,6 +34,7 @@ use sqlx::PgPool;
 use utoipa::OpenApi;
 
 use crate::{
+    age::Ages,
     consultation::rest,
     feed::{Follower, Hub},
     graphql::{Door, Engine},
@@ -66,7 +69,9 @@ impl State {
         let follower = Follower::new(&pool, bell.clone(), installation, hub.clone(), config.poll);
         shutdown.spawn(follower.run(shutdown.clone()));
         let breaker = Breaker::new("postgres_read", BreakerSettings::default());
-        let gate = Gate::new(Reads::new(pool, breaker), bell, installation, config.position_wait);
+        let ages = Ages::default();
+        shutdown.spawn(ages.clone().watch(pool.clone(), config.poll, shutdown.clone()));
+        let gate = Gate::new(Reads::new(pool, breaker), bell, installation, ages, config.position_wait);
         let introspection = config.graphql_introspection.unwrap_or(config.loopback);
         let engine = Engine::new(gate.clone(), hub, config.graphql_timeout, config.graphql_cost, introspection);
         let door = Door {

@@ -9,13 +9,17 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use docket_events::{Category, ShardId, StreamId};
 use docket_log::{Bell, Installation, Position};
 use sqlx::{PgConnection, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::read::{ReadError, Reads, Tx};
+use crate::{
+    age::Ages,
+    read::{ReadError, Reads, Tx},
+};
 
 /// The longest time between two looks at the checkpoints while waiting, should no bell ring.
 const LOOK: Duration = Duration::from_millis(50);
@@ -38,12 +42,16 @@ pub const CONSULTATION_STATS: Source = Source { projection: "consultation_stats"
 /// Users, organisations, memberships.
 pub const IDENTITY: Source = Source { projection: "identity", category: Category::Identity };
 
+/// Every projection that is read here.
+pub(crate) const SOURCES: [Source; 3] = [CONSULTATION, CONSULTATION_STATS, IDENTITY];
+
 /// Where reads begin.
 #[derive(Debug, Clone)]
 pub struct Gate {
     reads: Reads,
     bell: Bell,
     installation: Installation,
+    ages: Ages,
     patience: Duration,
 }
 
@@ -54,6 +62,8 @@ pub struct Entered {
     pub tx: Tx,
     /// The checkpoints, read before any row; over all shards of the category.
     pub seen: Position,
+    /// When the oldest event was journalled that is not among the rows; none: nothing is known to be lacking.
+    pub lacks_since: Option<DateTime<Utc>>,
 }
 
 enum Look {
@@ -64,8 +74,8 @@ enum Look {
 
 impl Gate {
     /// A gate that waits for at most `patience`, woken by the bell of the read models.
-    pub fn new(reads: Reads, bell: Bell, installation: Installation, patience: Duration) -> Self {
-        Self { reads, bell, installation, patience }
+    pub fn new(reads: Reads, bell: Bell, installation: Installation, ages: Ages, patience: Duration) -> Self {
+        Self { reads, bell, installation, ages, patience }
     }
 
     /// The way to the read models.
@@ -121,7 +131,12 @@ impl Gate {
             return Ok(Look::Parked);
         }
         let reached = wanted.iter().all(|(shard, sequence)| seen.get(shard) >= sequence);
-        Ok(if reached { Look::Reached(Box::new(Entered { tx, seen })) } else { Look::Behind })
+        if !reached {
+            return Ok(Look::Behind);
+        }
+        let only = stream.map(|stream| self.installation.shard_of(stream));
+        let lacks_since = self.ages.lacks_since(source, &seen, only);
+        Ok(Look::Reached(Box::new(Entered { tx, seen, lacks_since })))
     }
 }
 
@@ -141,7 +156,7 @@ pub async fn checkpoints(
         .await?;
     let mut position: Position = installation.shards_of(source.category).map(|shard| (shard, 0)).collect();
     for row in rows {
-        position.raise(shard(source, row.try_get("shard")?), sequence(row.try_get("sequence")?));
+        position.raise(shard(source.category, row.try_get("shard")?), sequence(row.try_get("sequence")?));
     }
     Ok(position)
 }
@@ -178,9 +193,9 @@ pub fn columns(position: &Position) -> (Vec<i16>, Vec<i64>) {
     position.iter().map(narrow).unzip()
 }
 
-/// A shard of `source` as the database numbers it.
-pub fn shard(source: Source, number: i16) -> ShardId {
-    ShardId { category: source.category, shard: number.unsigned_abs() }
+/// A shard of `category` as the database numbers it.
+pub fn shard(category: Category, number: i16) -> ShardId {
+    ShardId { category, shard: number.unsigned_abs() }
 }
 
 /// A sequence as the database numbers it.
@@ -190,22 +205,38 @@ pub fn sequence(number: i64) -> u64 {
 
 /// What one request has seen: the lowest checkpoints of all its reads, so that each of them is at least that new.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<BTreeMap<ShardId, u64>>);
+pub struct Seen(Mutex<SeenSoFar>);
+
+#[derive(Debug, Default)]
+struct SeenSoFar {
+    lowest: BTreeMap<ShardId, u64>,
+    lacks_since: Option<DateTime<Utc>>,
+}
 
 impl Seen {
-    /// One more read, of rows at least as new as `position`.
-    pub fn record(&self, position: &Position) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// One more read.
+    pub fn record(&self, entered: &Entered) {
+        self.add(&entered.seen, entered.lacks_since);
+    }
+
+    fn add(&self, position: &Position, lacks_since: Option<DateTime<Utc>>) {
+        let mut so_far = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (shard, sequence) in position.iter() {
-            let lowest = seen.entry(shard).or_insert(sequence);
+            let lowest = so_far.lowest.entry(shard).or_insert(sequence);
             *lowest = (*lowest).min(sequence);
         }
+        so_far.lacks_since = [so_far.lacks_since, lacks_since].into_iter().flatten().min();
     }
 
     /// The position of the answer; none when nothing was read.
     pub fn position(&self) -> Option<Position> {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (!seen.is_empty()).then(|| seen.iter().map(|(shard, sequence)| (*shard, *sequence)).collect())
+        let so_far = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!so_far.lowest.is_empty()).then(|| so_far.lowest.iter().map(|(shard, sequence)| (*shard, *sequence)).collect())
+    }
+
+    /// When the oldest event was journalled that the answer lacks.
+    pub fn lacks_since(&self) -> Option<DateTime<Utc>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lacks_since
     }
 }
 
@@ -218,8 +249,11 @@ mod tests {
         let shard = |shard| ShardId { category: Category::Consultation, shard };
         let seen = Seen::default();
         assert_eq!(seen.position(), None);
-        seen.record(&[(shard(0), 5), (shard(1), 2)].into_iter().collect());
-        seen.record(&[(shard(0), 4), (shard(1), 3)].into_iter().collect());
+        let [early, late] = [1, 2].map(|seconds| DateTime::from_timestamp(seconds, 0));
+        seen.add(&[(shard(0), 5), (shard(1), 2)].into_iter().collect(), late);
+        seen.add(&[(shard(0), 4), (shard(1), 3)].into_iter().collect(), early);
+        seen.add(&Position::default(), None);
+        assert_eq!(seen.lacks_since(), early);
         assert_eq!(seen.position(), Some([(shard(0), 4), (shard(1), 2)].into_iter().collect()));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use docket_log::kafka::topics::{self, Missing};
 use docket_log::{Kafka, KafkaArgs, Mode};
 use docket_platform::scratch_kafka::{KafkaOptions, ScratchKafka, Security};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::modes::{on, settings};
 use super::server::{Client, Folder, PATIENCE, Server, eventually};
@@ -128,5 +128,57 @@ async fn an_installation_with_its_log_in_kafka_takes_commands_without_its_broker
     broker.start_again(1).expect("started again");
     eventually("it is read", async || (client.get(path.clone()).await.status() == 200).then_some(())).await;
     folder.log_is_whole(Mode::Kafka).await;
+    assert!(server.stop().0.success());
+}
+
+#[tokio::test]
+async fn what_is_read_while_kafka_is_away_says_how_old_it_is() {
+    let broker = tokio::task::spawn_blocking(ScratchKafka::start).await.expect("no panic").expect("a broker");
+    let folder = Folder::with(|name| on(&broker, name));
+    let server = Server::up(&folder);
+    let client = Client::login(&server.url, &server.credentials("admin")).await;
+    let ask = async |title| -> String {
+        let asked: Value = client.ask(&server.url, title).await.json().await.expect("JSON");
+        format!("{}/api/v1/consultations/{}", server.url, asked["id"].as_str().expect("an id"))
+    };
+    let graphql = json!({ "query": "{ consultationStats { total } }" });
+    let answer = async || -> Value {
+        let answer: Value = client.post(format!("{}/graphql", server.url), &graphql).await.json().await.expect("JSON");
+        assert_eq!(answer["errors"], Value::Null, "{answer}");
+        answer
+    };
+    for _ in 0..8 {
+        ask("while Kafka is there").await;
+    }
+    let all = eventually("all are read", async || {
+        let answer = answer().await;
+        (answer["data"]["consultationStats"]["total"] == 8).then_some(answer)
+    });
+    assert_eq!(all.await["extensions"]["age"], Value::Null);
+
+    let followed = async || {
+        let metrics =
+            reqwest::get(format!("{}/metrics", server.url)).await.expect("an answer").text().await.expect("text");
+        metrics.lines().find_map(|line| line.strip_prefix("docket_reader_kafka_shards ")?.parse::<f64>().ok())
+    };
+    eventually("both topics are followed", async || (followed().await == Some(2.0 * 16.0)).then_some(())).await;
+    broker.kill(1).expect("killed");
+    let mut last = String::new();
+    let aged = eventually("answers show their age", async || {
+        last = ask("while Kafka is away").await;
+        answer().await["extensions"]["age"].as_i64().filter(|age| *age >= 2)
+    });
+    aged.await;
+    // Be it that nothing is there.
+    let unknown = client.get(last.clone()).await;
+    assert_eq!(unknown.status(), 404);
+    let age =
+        eventually("its shard's age", async || client.get(last.clone()).await.headers().get("docket-age").cloned());
+    assert!(age.await.to_str().is_ok_and(|age| age.parse::<u64>().is_ok_and(|age| age >= 1)));
+
+    broker.start_again(1).expect("started again");
+    eventually("it is read", async || (client.get(last.clone()).await.status() == 200).then_some(())).await;
+    eventually("answers are new", async || answer().await["extensions"]["age"].is_null().then_some(())).await;
+    assert_eq!(client.get(last).await.headers().get("docket-age"), None);
     assert!(server.stop().0.success());
 }

@@ -12,6 +12,8 @@ use crate::problem::{FieldError, Problem};
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// `Docket-Position`.
 pub const POSITION: HeaderName = HeaderName::from_static("docket-position");
+/// `Docket-Age`.
+pub const AGE: HeaderName = HeaderName::from_static("docket-age");
 
 const KEY_LIMIT: usize = 255;
 const POSITION_LIMIT: usize = 4096;

@@ -76,7 +76,7 @@ fn page_cost(first: Option<i32>, child_complexity: usize) -> usize {
 async fn enter(asker: &Asker, source: Source, wanted: &Position, id: Option<Uuid>) -> Result<Entered, ReadError> {
     let stream = id.map(|id| StreamId::new(Category::Consultation, id));
     let entered = asker.gate.enter(asker.principal.tenant, source, wanted, stream).await?;
-    asker.seen.record(&entered.seen);
+    asker.seen.record(&entered);
     Ok(entered)
 }
 

@@ -6,19 +6,25 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use docket_domain::consultation::view::ConsultationDetail;
 use docket_events::{Category, StreamId};
 use docket_log::Position;
 use docket_platform::{
     Problem, ProblemDocument,
     auth::Principal,
-    http::{Path, PositionHeader, etag, headers::POSITION},
+    clock,
+    http::{
+        Path, PositionHeader, etag,
+        headers::{AGE, POSITION},
+    },
 };
 use utoipa::OpenApi;
 use uuid::Uuid;
 
 use super::rows;
 use crate::{
+    age::age,
     position::{CONSULTATION, Gate},
     read,
 };
@@ -43,6 +49,7 @@ pub struct Api;
         (status = 200, description = "The consultation", body = ConsultationDetail, headers(
             ("ETag" = String, description = "The version"),
             ("Docket-Position" = String, description = "The answer is at least this new"),
+            ("Docket-Age" = i64, description = "Only while the read model is behind: what the answer lacks is this many seconds old"),
         )),
         (status = 304, description = "Still the version named in `If-None-Match`"),
         (status = 400, description = "`invalid_position`, `invalid_path` or `invalid_header`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -65,7 +72,11 @@ pub async fn get_consultation(
     let mut entered = gate.enter(principal.tenant, CONSULTATION, &wanted, Some(stream)).await?;
     let found = gate.reads().guard(rows::by_id(&mut entered.tx, id)).await?;
     // The same words, whether it is another's or nobody's.
-    let consultation = found.ok_or_else(|| Problem::not_found("There is no such consultation."))?;
+    let Some(consultation) = found else {
+        let mut response = Problem::not_found("There is no such consultation.").into_response();
+        show_age(response.headers_mut(), entered.lacks_since);
+        return Ok(response);
+    };
     let shard = gate.installation().shard_of(stream);
     let tag = etag(consultation.version);
     let known = is_known(&headers, &tag);
@@ -82,7 +93,15 @@ pub async fn get_consultation(
     if let Ok(position) = HeaderValue::from_str(&position) {
         headers.insert(POSITION, position);
     }
+    show_age(headers, entered.lacks_since);
     Ok(response)
+}
+
+/// Says how old the answer is, unless it is new.
+fn show_age(headers: &mut HeaderMap, lacks_since: Option<DateTime<Utc>>) {
+    if let Some(age) = age(lacks_since, clock::now()) {
+        headers.insert(AGE, age.into());
+    }
 }
 
 /// Whether `If-None-Match` names this version; weakly compared, as RFC 9110 has it for reads.

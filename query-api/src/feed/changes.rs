@@ -12,7 +12,7 @@ use crate::position::{columns, sequence, shard};
 type Columns = (i16, i64, Uuid, Uuid, String, DateTime<Utc>);
 
 fn change((number, at_sequence, tenant, key, kind, at): Columns) -> Change {
-    Change { shard: shard(FOLLOWED, number), sequence: sequence(at_sequence), tenant, key, kind, at }
+    Change { shard: shard(FOLLOWED.category, number), sequence: sequence(at_sequence), tenant, key, kind, at }
 }
 
 /// Changes up to `cursors` that were applied late, when their stream was healed: whoever resumes there may not have seen them.
@@ -87,7 +87,7 @@ pub(super) async fn trimmed(connection: &mut PgConnection) -> Result<Position, s
 }
 
 fn entry(row: &sqlx::postgres::PgRow) -> Result<(ShardId, u64), sqlx::Error> {
-    Ok((shard(FOLLOWED, row.try_get("shard")?), sequence(row.try_get("sequence")?)))
+    Ok((shard(FOLLOWED.category, row.try_get("shard")?), sequence(row.try_get("sequence")?)))
 }
 
 /// Whether `cursors` need what was trimmed.

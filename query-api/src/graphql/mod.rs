@@ -18,7 +18,7 @@ use async_graphql::{
     dataloader::DataLoader, parser::types::OperationType,
 };
 use docket_log::Position;
-use docket_platform::auth::Principal;
+use docket_platform::{auth::Principal, clock};
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -28,6 +28,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
+    age::age,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories},
     feed::Hub,
     identity::{self, IdentityQuery, Organisation},
@@ -179,8 +180,12 @@ impl Engine {
             return Response::from_errors(vec![error::refusal(error::TIMEOUT, "The query took too long.", None)]);
         };
         let response = error::complete(response);
-        match seen.position() {
+        let response = match seen.position() {
             Some(position) => response.extension("position", Value::from(position.to_string())),
+            None => response,
+        };
+        match age(seen.lacks_since(), clock::now()) {
+            Some(age) => response.extension("age", Value::from(age)),
             None => response,
         }
     }

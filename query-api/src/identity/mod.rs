@@ -73,7 +73,7 @@ impl IdentityQuery {
 async fn me(asker: &Asker, wanted: &Position) -> Result<Me, ReadError> {
     let principal = asker.principal;
     let mut entered = asker.gate.enter(principal.tenant, IDENTITY, wanted, None).await?;
-    asker.seen.record(&entered.seen);
+    asker.seen.record(&entered);
     let (user, organisation) = asker
         .gate
         .reads()
@@ -98,7 +98,7 @@ async fn me(asker: &Asker, wanted: &Position) -> Result<Me, ReadError> {
 /// See [`ReadError`].
 pub async fn own_organisation(asker: &Asker, id: Uuid, wanted: &Position) -> Result<Option<Organisation>, ReadError> {
     let mut entered = asker.gate.enter(asker.principal.tenant, IDENTITY, wanted, None).await?;
-    asker.seen.record(&entered.seen);
+    asker.seen.record(&entered);
     let name = asker.gate.reads().guard(organisation(&mut entered.tx, id)).await?;
     Ok(name.map(|name| Organisation { id, name: Some(name) }))
 }

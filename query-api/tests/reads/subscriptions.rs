@@ -6,6 +6,7 @@ use docket_log::Position;
 use docket_platform::breaker::{Breaker, BreakerSettings};
 use docket_query_api::{
     Config,
+    age::Ages,
     feed::{Follower, Hub, Interest, Subscriber},
     position::Gate,
     read::{ReadError, Reads},
@@ -189,7 +190,7 @@ async fn what_was_parked_and_retried_makes_subscribers_resync() {
 async fn a_subscriber_that_does_not_keep_up_must_resync_and_another_is_not_disturbed() {
     let world = World::new().await;
     let reads = Reads::new(world.reader.clone(), Breaker::new("test", BreakerSettings::default()));
-    let gate = Gate::new(reads, world.bell.clone(), world.installation, Duration::from_secs(1));
+    let gate = Gate::new(reads, world.bell.clone(), world.installation, Ages::default(), Duration::from_secs(1));
     let hub = Arc::new(Hub::new(2));
     let poll = Duration::from_secs(1);
     let follower = Follower::new(&world.reader, world.bell.clone(), world.installation, hub.clone(), poll);
