@@ -17,6 +17,8 @@ pub enum Topic {
     Journal,
     /// Projections were written.
     Read,
+    /// Reactors noted what they have to do.
+    React,
 }
 
 impl Topic {
@@ -24,6 +26,7 @@ impl Topic {
         match self {
             Self::Journal => "docket_journal",
             Self::Read => "docket_read",
+            Self::React => "docket_react",
         }
     }
 }

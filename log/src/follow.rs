@@ -84,10 +84,7 @@ impl LogReader {
             search: None,
             mixed: false,
             stalled: BTreeMap::new(),
-            from_kafka: metrics::int_gauge(
-                "docket_reader_kafka_shards",
-                "Shards that are read from Kafka at this moment; the others are read from the journal.",
-            ),
+            from_kafka: from_kafka("projections"),
         })
     }
 
@@ -99,6 +96,13 @@ impl LogReader {
         let (_, mode) = watch::channel(Mode::Kafka);
         let bell = Bell::new(crate::bell::Topic::Journal);
         Ok(Self { alone: true, ..Self::new(pool, &bell, Some((kafka, key)), mode)? })
+    }
+
+    /// The same, counted in the metrics as `reader` instead of `projections`.
+    #[must_use]
+    pub fn counted_as(mut self, reader: &'static str) -> Self {
+        self.from_kafka = from_kafka(reader);
+        self
     }
 
     /// Whether `shard` is read from Kafka at this moment.
@@ -239,6 +243,16 @@ impl LogReader {
         }
         Ok(events)
     }
+}
+
+/// Counts the shards that Kafka gives to one reader.
+fn from_kafka(reader: &'static str) -> IntGauge {
+    let gauges = metrics::int_gauge_vec(
+        "docket_reader_kafka_shards",
+        "Shards that are read from Kafka at this moment; the others are read from the journal.",
+        &["reader"],
+    );
+    gauges.with_label_values(&[reader])
 }
 
 /// Whether something is published for long and does not come.

@@ -1,7 +1,8 @@
-//! The projector: from the log to read models.
+//! The projector: from the log to read models, and to side effects.
 //!
 //! Owns the projections, the runtime that applies them, and what operators do with them (retry, status, verification). It must not
-//! decide anything and writes nothing upstream: whatever it makes can be thrown away and made again from the log.
+//! decide anything and writes nothing upstream: the read models can be thrown away and made again from the log, and side effects are
+//! never repeated by that.
 //!
 //! | you look for | module |
 //! |---|---|
@@ -14,6 +15,7 @@
 //! | read models against a replay | [`verify`] |
 //! | which tables of a projection are live | [`mod@generation`] |
 //! | a projection made anew beside the live one | [`mod@rebuild`] |
+//! | events to side effects, such as mail | [`reactors`] |
 //! | running it | [`run()`], [`Config`] |
 //!
 //! # Promises, and the test of each
@@ -37,6 +39,7 @@ pub mod generation;
 mod metrics;
 pub mod projection;
 pub mod projections;
+pub mod reactors;
 pub mod rebuild;
 pub mod retry;
 mod run;

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) gaps: IntCounterVec,
     pub(crate) fenced: IntCounter,
     pub(crate) failing: IntGaugeVec,
+    pub(crate) deliveries: IntCounterVec,
+    pub(crate) intents: IntGaugeVec,
 }
 
 /// The one set of them.
@@ -70,6 +72,16 @@ pub(crate) fn get() -> &'static Metrics {
                 "docket_projection_failing",
                 "1 while a projection cannot be written at all and rests.",
                 &["projection"],
+            ),
+            deliveries: int_counter_vec(
+                "docket_deliveries_total",
+                "Attempts to deliver what a reactor wants: done, failed (tried again), or dead (given up).",
+                &["reactor", "outcome"],
+            ),
+            intents: int_gauge_vec(
+                "docket_intents",
+                "What reactors want: pending, or dead (given up until `docket deliveries retry`).",
+                &["reactor", "state"],
             ),
         }
     });

@@ -54,6 +54,12 @@ impl Schema {
         Self(format!("check_{}", id.simple()))
     }
 
+    /// What reactors have to do, and how far they are.
+    #[must_use]
+    pub fn reactors() -> Self {
+        Self("react".to_owned())
+    }
+
     /// The statement `template` with this schema's name wherever `{schema}` stands.
     #[must_use]
     pub fn sql(&self, template: &'static str) -> sqlx::AssertSqlSafe<String> {
@@ -215,7 +221,7 @@ pub trait AnyBatch: Send + Sync {
 /// Any projection, so that one registry can list them all.
 pub trait AnyProjection: Send + Sync {
     /// Name, version, categories, tables.
-    fn info(&self) -> &'static Info;
+    fn info(&'static self) -> &'static Info;
     /// An empty batch.
     fn batch(&'static self) -> Box<dyn AnyBatch>;
     /// See [`Projection::change`].
@@ -245,7 +251,7 @@ impl<P: Projection> AnyBatch for Folding<P> {
 }
 
 impl<P: Projection> AnyProjection for P {
-    fn info(&self) -> &'static Info {
+    fn info(&'static self) -> &'static Info {
         &P::INFO
     }
 

@@ -12,7 +12,7 @@ use docket_log::{
 };
 use docket_platform::{
     Shutdown,
-    config::{Describe, Setting},
+    config::{Describe, Setting, parse_duration},
     db::{self, Database, DbRole},
     ids,
 };
@@ -23,14 +23,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     projection::Schema,
     projections::registry,
+    reactors::{self, Deliverer, Patience},
     runtime::{self, Engine, EngineOptions},
     status, trim,
 };
 
 /// The team whose members share the shards.
 const TEAM: &str = "projector";
-/// Connections: reading, writing, leases, status.
-const CONNECTIONS: u32 = 4;
+/// Connections: reading, writing, leases, status, reactors and their deliveries.
+const CONNECTIONS: u32 = 8;
 /// How often the lag is measured.
 const STATUS_PERIOD: Duration = Duration::from_secs(5);
 
@@ -55,11 +56,33 @@ pub struct Config {
     #[arg(id = "projector_park_limit", long = "projector-park-limit", env = "DOCKET_PROJECTOR_PARK_LIMIT", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub park_limit: u32,
+    /// How often a mail or another delivery is tried before it is given up
+    #[arg(id = "delivery_attempts", long = "delivery-attempts", env = "DOCKET_DELIVERY_ATTEMPTS", default_value_t = 14,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub delivery_attempts: u32,
+    /// How long to wait before the second attempt of a delivery; the pause doubles up to an hour
+    #[arg(id = "delivery_retry", long = "delivery-retry", env = "DOCKET_DELIVERY_RETRY", default_value = "5s",
+          value_parser = parse_duration, value_name = "DURATION")]
+    pub delivery_retry: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { batch: 5000, lease_ttl: 5, change_retention: 24, park_limit: 100 }
+        let Patience { attempts, first, .. } = Patience::default();
+        Self {
+            batch: 5000,
+            lease_ttl: 5,
+            change_retention: 24,
+            park_limit: 100,
+            delivery_attempts: attempts,
+            delivery_retry: first,
+        }
+    }
+}
+
+impl Config {
+    fn patience(&self) -> Patience {
+        Patience { attempts: self.delivery_attempts, first: self.delivery_retry, ..Patience::default() }
     }
 }
 
@@ -70,6 +93,8 @@ impl Describe for Config {
             Setting::new("DOCKET_PROJECTOR_LEASE_TTL", self.lease_ttl),
             Setting::new("DOCKET_PROJECTOR_CHANGE_RETENTION", self.change_retention),
             Setting::new("DOCKET_PROJECTOR_PARK_LIMIT", self.park_limit),
+            Setting::new("DOCKET_DELIVERY_ATTEMPTS", self.delivery_attempts),
+            Setting::new("DOCKET_DELIVERY_RETRY", format!("{}ms", self.delivery_retry.as_millis())),
         ]
     }
 }
@@ -93,6 +118,7 @@ pub async fn run(
     installation: Installation,
     (kafka, mode): (Option<Kafka>, watch::Receiver<Mode>),
     (journal, read): (&Bell, &Bell),
+    deliverers: Vec<Deliverer>,
     shutdown: &Shutdown,
 ) -> Result<(), ProjectorError> {
     let ttl = Duration::from_secs(config.lease_ttl);
@@ -107,19 +133,28 @@ pub async fn run(
     shutdown.spawn(status::export(pool.clone(), STATUS_PERIOD, shutdown.clone()));
     shutdown.spawn(trim::keep(pool.clone(), Duration::from_secs(config.change_retention * 3600), shutdown.clone()));
 
-    let reader = match &kafka {
-        None => LogReader::new(pool.clone(), journal, None, mode)?,
-        Some(kafka) => {
+    let key = match &kafka {
+        None => None,
+        Some(_) => {
             let Some(key) = MacKey::wait(&pool, shutdown).await else { return Ok(()) };
-            LogReader::new(pool.clone(), journal, Some((kafka, key)), mode)?
+            Some(key)
         }
     };
+    let reader = || LogReader::new(pool.clone(), journal, kafka.as_ref().zip(key.clone()), mode.clone());
     let vault = Vault::new(pool.clone());
     let options = EngineOptions { batch: config.batch as usize, park_limit: config.park_limit as usize };
-    let engine = Engine::new(pool, vault, reader, registry(), Schema::live(), Some(read.clone()))
+    let reacting = reactors::Reacting {
+        pool: pool.clone(),
+        vault: vault.clone(),
+        reader: reader()?.counted_as("reactors"),
+        deliverers,
+        options,
+        patience: config.patience(),
+    };
+    let engine = Engine::new(pool.clone(), vault, reader()?, registry(), Schema::live(), Some(read.clone()))
         .with_options(options)
-        .with_declines(declines);
-    runtime::work(engine, held, shutdown.clone()).await;
+        .with_declines(declines.clone());
+    tokio::join!(runtime::work(engine, held.clone(), shutdown.clone()), reacting.run(held, declines, shutdown),);
 
     // The last batch is committed: others may have the shards at once.
     leave.cancel();

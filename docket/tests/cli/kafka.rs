@@ -159,7 +159,9 @@ async fn what_is_read_while_kafka_is_away_says_how_old_it_is() {
     let followed = async || {
         let metrics =
             reqwest::get(format!("{}/metrics", server.url)).await.expect("an answer").text().await.expect("text");
-        metrics.lines().find_map(|line| line.strip_prefix("docket_reader_kafka_shards ")?.parse::<f64>().ok())
+        metrics.lines().find_map(|line| {
+            line.strip_prefix("docket_reader_kafka_shards{reader=\"projections\"} ")?.parse::<f64>().ok()
+        })
     };
     eventually("both topics are followed", async || (followed().await == Some(2.0 * 16.0)).then_some(())).await;
     broker.kill(1).expect("killed");

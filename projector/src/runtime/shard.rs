@@ -140,7 +140,10 @@ pub(crate) async fn load(
     if schema.is_live() {
         generation::register(&mut *connection, registry).await?;
     }
-    sqlx::query(schema.sql(CREATE)).bind(&names).bind(&categories).bind(&shards).execute(&mut *connection).await?;
+    // A reactor begins where its registration says, and without one nowhere.
+    if *schema != Schema::reactors() {
+        sqlx::query(schema.sql(CREATE)).bind(&names).bind(&categories).bind(&shards).execute(&mut *connection).await?;
+    }
     let rows =
         sqlx::query(schema.sql(LOAD)).bind(&names).bind(&categories).bind(&shards).fetch_all(&mut *connection).await?;
     let empty =

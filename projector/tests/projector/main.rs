@@ -7,6 +7,7 @@
 mod modes;
 mod order;
 mod poison;
+mod reactors;
 mod rebuild;
 mod relay;
 mod runtime;

@@ -1,0 +1,28 @@
+//! Reactors: events to side effects, such as mail. Unlike a projection a reactor is never replayed.
+//!
+//! | step | module |
+//! |---|---|
+//! | what a reactor is, and what a delivery comes to | `reactor` |
+//! | which intents an event makes, noted with the checkpoint | `intents` |
+//! | intents become deliveries, each at least once | `delivery` |
+//! | when to try again | `backoff` |
+//! | running all of it | `run` |
+//! | listing them, and trying dead ones again | `letters` |
+//!
+//! The log is read by the same engine as for projections, over the schema `react`. A reactor begins where the log ends when it is
+//! registered, notes what it has to do in the transaction that moves its checkpoint, and delivers from there. An intent names its
+//! event and holds nothing of it: personal fields are opened at the delivery, so that what was erased is not sent.
+
+mod backoff;
+mod delivery;
+mod intents;
+pub mod letters;
+mod reactor;
+mod run;
+
+pub use backoff::Patience;
+pub use delivery::{Deliverer, Dispatch};
+pub use intents::register;
+pub use reactor::{Delivered, Delivery, DeliveryError, React, Reactor, Target};
+pub(crate) use run::Reacting;
+pub use run::registry;

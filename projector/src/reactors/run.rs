@@ -1,0 +1,82 @@
+//! Running the reactors of one process: registered, reading, delivering.
+
+use std::time::Duration;
+
+use docket_events::ShardId;
+use docket_log::{Bell, Topic, Vault, lease::Held, reader::Reader};
+use docket_platform::Shutdown;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    backoff::Patience,
+    delivery::{Deliverer, Dispatch},
+    intents, letters,
+    reactor::Reactor,
+};
+use crate::{
+    projection::{AnyProjection, Registry, Schema},
+    runtime::{self, Engine, EngineOptions},
+};
+
+/// How long to wait before the registration is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the reactors of one process need.
+pub(crate) struct Reacting<R> {
+    /// Belongs to the projector's role.
+    pub(crate) pool: PgPool,
+    pub(crate) vault: Vault,
+    pub(crate) reader: R,
+    pub(crate) deliverers: Vec<Deliverer>,
+    pub(crate) options: EngineOptions,
+    pub(crate) patience: Patience,
+}
+
+/// The engine's list of `reactors`.
+#[must_use]
+pub fn registry(reactors: &[&'static Reactor]) -> Registry {
+    let list: Vec<&'static dyn AnyProjection> =
+        reactors.iter().map(|reactor| *reactor as &'static dyn AnyProjection).collect();
+    // Made once, and needed until the process ends.
+    list.leak()
+}
+
+impl<R: Reader> Reacting<R> {
+    /// Works the shards that are `held` until the shutdown; PostgreSQL may be down at any time.
+    pub(crate) async fn run(
+        self,
+        held: watch::Receiver<Held>,
+        declines: mpsc::UnboundedSender<ShardId>,
+        shutdown: &Shutdown,
+    ) {
+        let Self { pool, vault, reader, deliverers, options, patience } = self;
+        let reactors: Vec<&'static Reactor> = deliverers.iter().map(|deliverer| deliverer.reactor).collect();
+        if reactors.is_empty() || !registered(&pool, &reactors, shutdown).await {
+            return;
+        }
+        let bell = Bell::new(Topic::React);
+        let schema = Schema::reactors();
+        let engine = Engine::new(pool.clone(), vault.clone(), reader, registry(&reactors), schema, Some(bell.clone()))
+            .with_options(options)
+            .with_declines(declines);
+        let dispatch = Dispatch::new(pool.clone(), vault, deliverers, patience);
+        tokio::join!(
+            runtime::work(engine, held, shutdown.clone()),
+            dispatch.run(bell, shutdown.clone()),
+            letters::keep(pool, shutdown.clone()),
+        );
+    }
+}
+
+/// Registers, however long it takes; false: the process ends.
+async fn registered(pool: &PgPool, reactors: &[&'static Reactor], shutdown: &Shutdown) -> bool {
+    while let Err(error) = intents::register(pool, reactors).await {
+        tracing::warn!(%error, "the reactors cannot be registered yet");
+        tokio::select! {
+            () = shutdown.cancelled() => return false,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+    !shutdown.has_begun()
+}
