@@ -54,6 +54,14 @@ pub(crate) fn of_breaker(error: BreakerError<ExecuteError>) -> Problem {
     }
 }
 
+/// What a failed query answers.
+pub(crate) fn of_query(error: BreakerError<sqlx::Error>) -> Problem {
+    match error {
+        BreakerError::Open { .. } => unreachable(),
+        BreakerError::Failed(error) => error.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

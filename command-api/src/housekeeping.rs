@@ -1,10 +1,10 @@
 //! Housekeeping of the write side: what has a time to live is deleted when that is over.
 //!
-//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time. It must never delete an event.
+//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, and of mailed tokens. It must never delete an event.
 
 use std::time::Duration;
 
-use docket_platform::{db, ids};
+use docket_platform::{auth::mailed, db, ids};
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,10 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "idempotency rows beyond their time were deleted"),
             Err(error) => tracing::warn!(%error, "housekeeping failed and will be tried again"),
+        }
+        let forget = async { mailed::forget_expired(&mut *db::acquire(&pool).await?).await };
+        if let Err(error) = forget.await {
+            tracing::warn!(%error, "mailed tokens beyond their time are not forgotten yet");
         }
     }
 }

@@ -75,6 +75,57 @@ impl IntoResponses for LoginProblems {
     }
 }
 
+/// The problems of asking for a mail.
+pub(crate) struct ForgotProblems;
+
+impl IntoResponses for ForgotProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of setting a password with a mailed token.
+pub(crate) struct ResetProblems;
+
+impl IntoResponses for ResetProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "`invalid_token`: the link was used, has expired, or is none of ours. Or the request cannot be understood",
+            ),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "`validation_failed`: the password is too short, too long or too easy to guess"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of changing a password.
+pub(crate) struct ChangePasswordProblems;
+
+impl IntoResponses for ChangePasswordProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
+            ("401", "No valid token: `unauthorized`, `token_expired`"),
+            ("403", "`wrong_password`: the current password is wrong"),
+            ("409", "`password_changed`: the password was changed at the same time"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "`validation_failed`: the password is too short, too long or too easy to guess"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
 /// The problems of reading something that not everybody may see.
 pub(crate) struct ReadProblems;
 

@@ -118,6 +118,8 @@ family!(IdentityEvent, Category::Identity, {
     "docket.identity.user_registered.v1" => UserRegistered,
     "docket.identity.organisation_created.v1" => OrganisationCreated,
     "docket.identity.member_added.v1" => MemberAdded,
+    "docket.identity.password_reset_requested.v1" => PasswordResetRequested,
+    "docket.identity.password_changed.v1" => PasswordChanged,
 });
 
 /// Any event of any category: what readers of the whole log see.

@@ -48,6 +48,38 @@ pub struct MemberAdded {
     pub role: Role,
 }
 
+/// The way by which a link reaches a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// A mail to the user's address.
+    Mail,
+}
+
+/// `docket.identity.password_reset_requested.v1`: somebody who named the address wants to set a new password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PasswordResetRequested {
+    /// Where the link goes; whether it was the user who asked shows when it is used.
+    pub channel: Channel,
+}
+
+/// How a password was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordProof {
+    /// By somebody who was logged in and knew the old one.
+    OldPassword,
+    /// By the link that was mailed to the address.
+    MailedLink,
+}
+
+/// `docket.identity.password_changed.v1`: the user has a new password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PasswordChanged {
+    /// What allowed it.
+    pub proof: PasswordProof,
+}
+
 /// Any event of a user or an organisation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum IdentityEvent {
@@ -57,6 +89,10 @@ pub enum IdentityEvent {
     OrganisationCreated(OrganisationCreated),
     /// See [`MemberAdded`].
     MemberAdded(MemberAdded),
+    /// See [`PasswordResetRequested`].
+    PasswordResetRequested(PasswordResetRequested),
+    /// See [`PasswordChanged`].
+    PasswordChanged(PasswordChanged),
 }
 
 impl HasPersonal for IdentityEvent {
@@ -66,7 +102,10 @@ impl HasPersonal for IdentityEvent {
                 visit(&mut event.email);
                 visit(&mut event.name);
             }
-            Self::OrganisationCreated(_) | Self::MemberAdded(_) => {}
+            Self::OrganisationCreated(_)
+            | Self::MemberAdded(_)
+            | Self::PasswordResetRequested(_)
+            | Self::PasswordChanged(_) => {}
         }
     }
 }

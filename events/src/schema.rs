@@ -9,7 +9,7 @@ use crate::{consultation as c, identity as i};
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 10] = [
+pub(crate) const TYPES: [Entry; 12] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.commented.v1", SchemaGenerator::root_schema_for::<c::Commented>),
     ("docket.consultation.vote_cast.v1", SchemaGenerator::root_schema_for::<c::VoteCast>),
@@ -20,6 +20,8 @@ pub(crate) const TYPES: [Entry; 10] = [
     ("docket.identity.user_registered.v1", SchemaGenerator::root_schema_for::<i::UserRegistered>),
     ("docket.identity.organisation_created.v1", SchemaGenerator::root_schema_for::<i::OrganisationCreated>),
     ("docket.identity.member_added.v1", SchemaGenerator::root_schema_for::<i::MemberAdded>),
+    ("docket.identity.password_reset_requested.v1", SchemaGenerator::root_schema_for::<i::PasswordResetRequested>),
+    ("docket.identity.password_changed.v1", SchemaGenerator::root_schema_for::<i::PasswordChanged>),
 ];
 
 /// Every event type with the schema of its data.

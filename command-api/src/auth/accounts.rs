@@ -89,6 +89,17 @@ impl Accounts {
             .await
     }
 
+    /// The account of a user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn of_user(&self, user_id: Uuid) -> Result<Option<Account>, sqlx::Error> {
+        sqlx::query_as("select user_id, password_hash, organisation from auth.account where user_id = $1")
+            .bind(user_id)
+            .fetch_optional(&mut *db::acquire(&self.pool).await?)
+            .await
+    }
+
     /// Whether a user has an account.
     ///
     /// # Errors
@@ -119,19 +130,19 @@ impl Accounts {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Puts a stronger hash of the same password in place of `account`'s, unless the password was changed meanwhile.
+    /// Puts another hash in place of `account`'s; false, and nothing: the password was changed meanwhile.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn rehash(&self, account: &Account, hash: &str) -> Result<(), sqlx::Error> {
-        sqlx::query(
+    pub async fn replace_hash(&self, account: &Account, hash: &str) -> Result<bool, sqlx::Error> {
+        let done = sqlx::query(
             "update auth.account set password_hash = $3, updated_at = now() where user_id = $1 and password_hash = $2",
         )
         .bind(account.user_id)
         .bind(&account.password_hash)
         .bind(hash)
         .execute(&mut *db::acquire(&self.pool).await?)
-        .await
-        .map(drop)
+        .await?;
+        Ok(done.rows_affected() == 1)
     }
 }

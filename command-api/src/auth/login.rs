@@ -101,11 +101,8 @@ impl IntoResponse for RouteError {
             Self::InvalidCredentials => {
                 Problem::unauthorized("invalid_credentials", "The e-mail address or the password is wrong.")
             }
-            Self::Password(PasswordError::Busy) => Problem::unavailable("overloaded", error::RETRY_AFTER)
-                .with_detail("Too many logins at once; try again."),
-            Self::Password(PasswordError::Failed(cause)) => Problem::internal(cause),
-            Self::Database(BreakerError::Open { .. }) => error::unreachable(),
-            Self::Database(BreakerError::Failed(error)) => error.into(),
+            Self::Password(error) => error.into(),
+            Self::Database(error) => error::of_query(error),
             Self::Journal(error) => error::of_breaker(error),
             Self::Token(error) => error.into(),
         }
@@ -185,7 +182,7 @@ async fn rehash(state: &State, account: &Account, password: SecretString) {
         Ok(hash) => hash,
         Err(error) => return tracing::warn!(%error, "a password keeps its outdated hash"),
     };
-    if let Err(error) = state.guarded_query(state.accounts.rehash(account, &hash)).await {
+    if let Err(error) = state.guarded_query(state.accounts.replace_hash(account, &hash)).await {
         tracing::warn!(%error, "a password keeps its outdated hash");
     }
 }

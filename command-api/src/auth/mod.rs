@@ -5,8 +5,10 @@
 
 pub mod accounts;
 mod cache_stats;
+mod change_password;
 mod login;
 pub mod password;
+mod reset_password;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,5 +18,10 @@ use crate::state::State;
 
 /// The routes of this folder.
 pub(crate) fn router() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(login::handler)).routes(routes!(cache_stats::handler))
+    OpenApiRouter::new()
+        .routes(routes!(login::handler))
+        .routes(routes!(reset_password::forgot))
+        .routes(routes!(reset_password::reset))
+        .routes(routes!(change_password::handler))
+        .routes(routes!(cache_stats::handler))
 }

@@ -17,16 +17,21 @@ use argon2::{
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use docket_platform::{ids, metrics};
+use docket_platform::{FieldError, Problem, ids, metrics};
 use prometheus::IntCounter;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
+use zxcvbn::Score;
+
+use crate::error;
 
 /// Kibibytes, passes and lanes of argon2id.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 
 /// The fewest characters of a password.
 pub const MIN_CHARS: usize = 8;
+/// More than a hundred million guesses: more than anybody tries over the network.
+const LEAST_SCORE: Score = Score::Three;
 /// The most bytes of a password.
 pub const MAX_BYTES: usize = 256;
 
@@ -48,10 +53,36 @@ pub enum PasswordError {
     Failed(String),
 }
 
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::unavailable("overloaded", error::RETRY_AFTER)
+                .with_detail("Too many passwords are being checked at once; try again."),
+            PasswordError::Failed(cause) => Self::internal(cause),
+        }
+    }
+}
+
 /// A password that may not be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a password has at least {MIN_CHARS} characters and at most {MAX_BYTES} bytes")]
-pub struct UnfitPassword;
+pub enum UnfitPassword {
+    /// Too short or too long.
+    #[error("a password has at least {MIN_CHARS} characters and at most {MAX_BYTES} bytes")]
+    Length,
+    /// It is among the first that are tried.
+    #[error("this password is too easy to guess: take a longer one, such as some words that do not belong together")]
+    Guessable,
+}
+
+impl From<UnfitPassword> for Problem {
+    fn from(unfit: UnfitPassword) -> Self {
+        let code = match unfit {
+            UnfitPassword::Length => "invalid_length",
+            UnfitPassword::Guessable => "guessable",
+        };
+        Self::validation(vec![FieldError::coded("password", code, unfit.to_string())])
+    }
+}
 
 /// Checks a password that is about to be set.
 ///
@@ -59,7 +90,21 @@ pub struct UnfitPassword;
 /// When it is too short or too long.
 pub fn check(password: &SecretString) -> Result<(), UnfitPassword> {
     let password = password.expose_secret();
-    if password.chars().count() < MIN_CHARS || password.len() > MAX_BYTES { Err(UnfitPassword) } else { Ok(()) }
+    if password.chars().count() < MIN_CHARS || password.len() > MAX_BYTES { Err(UnfitPassword::Length) } else { Ok(()) }
+}
+
+/// Checks a password that a person chose: besides its length, how many guesses it takes (zxcvbn's score), not counting what everybody
+/// knows of the person.
+///
+/// # Errors
+/// When it may not be set.
+pub fn check_strength(password: &SecretString, known: &[&str]) -> Result<(), UnfitPassword> {
+    check(password)?;
+    if zxcvbn::zxcvbn(password.expose_secret(), known).score() < LEAST_SCORE {
+        Err(UnfitPassword::Guessable)
+    } else {
+        Ok(())
+    }
 }
 
 /// A new password for a person to copy: more than 115 random bits.
@@ -260,6 +305,17 @@ mod tests {
         assert_eq!(first.expose_secret().len(), 20);
         assert!(!first.expose_secret().contains(['0', 'O', 'o', '1', 'l', 'I']));
         assert_ne!(first.expose_secret(), second.expose_secret());
+    }
+
+    #[test]
+    fn a_chosen_password_takes_many_guesses() {
+        let verdict = |password: &str| check_strength(&password.into(), &["ada@example.org"]);
+        for guessable in ["password", "12345678", "qwertyuiop", "Password1!", "ada@example.org", "aaaaaaaaaaaa"] {
+            assert_eq!(verdict(guessable), Err(UnfitPassword::Guessable), "{guessable}");
+        }
+        assert_eq!(verdict("orbit lantern mustard"), Ok(()));
+        assert_eq!(check_strength(&generate(), &[]), Ok(()));
+        assert_eq!(verdict(&"x".repeat(1_000_000)), Err(UnfitPassword::Length));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod idempotency;
 mod input;
 mod login;
 mod outage;
+mod passwords;
 mod scheduler;
 mod setup;
 mod support;

@@ -15,7 +15,7 @@ pub use organisation::{
     AddMember, CreateOrganisation, Organisation, OrganisationCommand, add_member, create_organisation,
     decide_organisation,
 };
-pub use user::{RegisterUser, Registered, User, register_user};
+pub use user::{RESET_PAUSE, RegisterUser, Registered, User, change_password, register_user, request_password_reset};
 pub use validate::{check_email, check_name, normalise_email};
 
 use docket_events::identity::Role;
@@ -26,6 +26,9 @@ pub enum Refusal {
     /// There is no such organisation.
     #[error("there is no such organisation")]
     NotFound,
+    /// There is no such user.
+    #[error("there is no such user")]
+    NoSuchUser,
     /// What was given does not do.
     #[error("`{field}` {reason}")]
     Invalid {
@@ -47,7 +50,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::NoSuchUser => "not_found",
             Self::Invalid { .. } => "invalid",
             Self::AlreadyMember { .. } => "already_member",
         }

@@ -41,7 +41,9 @@ impl Aggregate for Organisation {
                 self.members.insert(event.user_id, event.role);
             }
             // Of a user's stream.
-            IdentityEvent::UserRegistered(_) => {}
+            IdentityEvent::UserRegistered(_)
+            | IdentityEvent::PasswordResetRequested(_)
+            | IdentityEvent::PasswordChanged(_) => {}
         }
     }
 }

@@ -3,7 +3,10 @@
 use chrono::{TimeZone, Utc};
 use docket_events::{
     DataKey, EventData, HasPersonal, Personal,
-    identity::{IdentityEvent as Event, MemberAdded, OrganisationCreated, Role, UserRegistered},
+    identity::{
+        Channel, IdentityEvent as Event, MemberAdded, OrganisationCreated, PasswordChanged, PasswordProof,
+        PasswordResetRequested, Role, UserRegistered,
+    },
 };
 use uuid::Uuid;
 
@@ -141,6 +144,29 @@ fn an_organisation_is_created_once() {
     assert_eq!(create_organisation(&given(&[created()]), &create), Decided::accepted(vec![]));
     let nameless = create_organisation(&Organisation::default(), &CreateOrganisation { name: "\t".to_owned() });
     assert!(matches!(nameless.refusal, Some(Refusal::Invalid { field: "name", .. })));
+}
+
+#[test]
+fn a_new_password_is_asked_for_at_most_once_a_minute() {
+    let asked = Event::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail });
+    let changed = Event::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink });
+    let decide = |events: &[Event], seconds| {
+        request_password_reset(&given(events), at(1).time + chrono::TimeDelta::seconds(seconds))
+    };
+    assert_eq!(decide(&[], 0), Decided::refused(Refusal::NoSuchUser));
+    assert_eq!(decide(&[registered()], 0), Decided::accepted(vec![asked.clone()]));
+    let once = [registered(), asked.clone()];
+    assert_eq!(decide(&once, 59), Decided::accepted(vec![]), "a mail is on its way");
+    assert_eq!(decide(&once, 60), Decided::accepted(vec![asked.clone()]));
+    assert_eq!(decide(&[registered(), asked.clone(), changed], 1), Decided::accepted(vec![asked]));
+}
+
+#[test]
+fn who_does_not_exist_has_no_password() {
+    let changed = Event::PasswordChanged(PasswordChanged { proof: PasswordProof::OldPassword });
+    let decide = |events: &[Event]| change_password(&given(events), PasswordProof::OldPassword);
+    assert_eq!(decide(&[]), Decided::refused(Refusal::NoSuchUser));
+    assert_eq!(decide(&[registered()]), Decided::accepted(vec![changed]));
 }
 
 #[test]

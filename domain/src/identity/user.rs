@@ -1,9 +1,9 @@
 //! The user: one person, the same in every organisation.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{
     HasPersonal, Personal,
-    identity::{IdentityEvent, UserRegistered},
+    identity::{Channel, IdentityEvent, PasswordChanged, PasswordProof, PasswordResetRequested, UserRegistered},
     personal::PersonalField,
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ use crate::{Aggregate, At, Decided};
 pub struct User {
     /// The registration; none: the user does not exist.
     pub registered: Option<Registered>,
+    /// When a new password was last asked for, and not set since.
+    pub reset_requested_at: Option<DateTime<Utc>>,
     /// The version of the stream.
     pub version: u64,
     /// The time of the last event.
@@ -37,7 +39,7 @@ pub struct Registered {
 impl Aggregate for User {
     type Event = IdentityEvent;
 
-    const SCHEMA: i32 = 1;
+    const SCHEMA: i32 = 2;
 
     fn evolve(&mut self, event: &IdentityEvent, at: At) {
         self.version = at.version;
@@ -46,6 +48,8 @@ impl Aggregate for User {
             IdentityEvent::UserRegistered(UserRegistered { email, name }) => {
                 self.registered = Some(Registered { email: email.clone(), name: name.clone(), at: at.time });
             }
+            IdentityEvent::PasswordResetRequested(_) => self.reset_requested_at = Some(at.time),
+            IdentityEvent::PasswordChanged(_) => self.reset_requested_at = None,
             // Of an organisation's stream.
             IdentityEvent::OrganisationCreated(_) | IdentityEvent::MemberAdded(_) => {}
         }
@@ -86,4 +90,28 @@ pub fn register_user(state: &User, command: RegisterUser) -> Decided<IdentityEve
         })]),
         (Err(refusal), _) | (_, Err(refusal)) => Decided::refused(refusal),
     }
+}
+
+/// The least time between two mails that a user did not ask for twice.
+pub const RESET_PAUSE: TimeDelta = TimeDelta::minutes(1);
+
+/// Decides the wish for a new password at `now`. Asked again within [`RESET_PAUSE`] nothing happens: a mail is on its way.
+#[must_use]
+pub fn request_password_reset(state: &User, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
+    if state.registered.is_none() {
+        return Decided::refused(Refusal::NoSuchUser);
+    }
+    if state.reset_requested_at.is_some_and(|at| now < at + RESET_PAUSE) {
+        return Decided::accepted(Vec::new());
+    }
+    Decided::accepted(vec![IdentityEvent::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail })])
+}
+
+/// Decides that a user has a new password, which `proof` allowed.
+#[must_use]
+pub fn change_password(state: &User, proof: PasswordProof) -> Decided<IdentityEvent, Refusal> {
+    if state.registered.is_none() {
+        return Decided::refused(Refusal::NoSuchUser);
+    }
+    Decided::accepted(vec![IdentityEvent::PasswordChanged(PasswordChanged { proof })])
 }

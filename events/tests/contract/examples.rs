@@ -7,7 +7,10 @@ use docket_events::{
         Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut,
         VoteCast, WithdrawalReason, Withdrawn,
     },
-    identity::{IdentityEvent, MemberAdded, OrganisationCreated, Role, UserRegistered},
+    identity::{
+        Channel, IdentityEvent, MemberAdded, OrganisationCreated, PasswordChanged, PasswordProof,
+        PasswordResetRequested, Role, UserRegistered,
+    },
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -91,5 +94,7 @@ fn identity() -> Vec<IdentityEvent> {
         }),
         IdentityEvent::OrganisationCreated(OrganisationCreated { name: "Example Works".to_owned() }),
         IdentityEvent::MemberAdded(MemberAdded { user_id: ADA, role: Role::Reviewer }),
+        IdentityEvent::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail }),
+        IdentityEvent::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink }),
     ]
 }

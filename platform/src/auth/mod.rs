@@ -6,6 +6,7 @@
 mod authenticator;
 mod cache;
 mod keys;
+pub mod mailed;
 mod store;
 
 use std::fmt;

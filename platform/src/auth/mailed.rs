@@ -1,0 +1,107 @@
+//! Tokens that are mailed: 256 random bits, kept as a hash, used once within half an hour.
+//!
+//! Owns their form and the statements that make and use them, which two roles need: whoever mails one, and whoever takes it back.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids;
+
+/// How long a mailed token is valid.
+pub const LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Setting a new password.
+    ResetPassword,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ResetPassword => "reset_password",
+        }
+    }
+}
+
+/// Makes a token for a user; `connection` belongs to the projector's role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn issue(connection: &mut PgConnection, purpose: Purpose, user: Uuid) -> Result<SecretString, sqlx::Error> {
+    let token = SecretString::from(URL_SAFE_NO_PAD.encode(ids::random_bytes::<32>()));
+    sqlx::query(
+        "insert into auth.mailed_token (hash, purpose, user_id, expires_at)
+         values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))",
+    )
+    .bind(hash(&token).as_slice())
+    .bind(purpose.name())
+    .bind(user)
+    .bind(LIFETIME.as_secs_f64())
+    .execute(connection)
+    .await?;
+    Ok(token)
+}
+
+/// Whose token it is, as long as it is valid; `connection` belongs to the writer's role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn holder(
+    connection: &mut PgConnection,
+    purpose: Purpose,
+    token: &SecretString,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select user_id from auth.mailed_token where hash = $1 and purpose = $2 and expires_at > clock_timestamp()",
+    )
+    .bind(hash(token).as_slice())
+    .bind(purpose.name())
+    .fetch_optional(connection)
+    .await
+}
+
+/// Uses a token up, and every other of the same user and purpose with it. False: it is not valid, or somebody was faster.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn redeem(
+    connection: &mut PgConnection,
+    purpose: Purpose,
+    token: &SecretString,
+) -> Result<bool, sqlx::Error> {
+    let used: Option<Uuid> = sqlx::query_scalar(
+        "delete from auth.mailed_token where hash = $1 and purpose = $2 and expires_at > clock_timestamp() returning user_id",
+    )
+    .bind(hash(token).as_slice())
+    .bind(purpose.name())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(user) = used else { return Ok(false) };
+    sqlx::query("delete from auth.mailed_token where user_id = $1 and purpose = $2")
+        .bind(user)
+        .bind(purpose.name())
+        .execute(connection)
+        .await?;
+    Ok(true)
+}
+
+/// Forgets tokens that nobody can use any more, and says how many; `connection` belongs to the writer's role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn forget_expired(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let done =
+        sqlx::query("delete from auth.mailed_token where expires_at < clock_timestamp()").execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+fn hash(token: &SecretString) -> [u8; 32] {
+    Sha256::digest(token.expose_secret().as_bytes()).into()
+}
