@@ -115,9 +115,16 @@ impl<'a> Node<'a> {
         let (kafka, mode) = (self.kafka.clone(), self.mode.clone());
         let (journal, read, shutdown) = (self.journal.clone(), self.read.clone(), self.shutdown.clone());
         self.tasks.push(self.shutdown.spawn(async move {
-            let ended =
-                docket_projector::run(config, &database, installation, (kafka, mode), (&journal, &read), &shutdown)
-                    .await;
+            let ended = docket_projector::run(
+                config,
+                &database,
+                installation,
+                (kafka, mode),
+                (&journal, &read),
+                Vec::new(),
+                &shutdown,
+            )
+            .await;
             ended.context("the projector ended")
         }));
     }
