@@ -120,7 +120,7 @@ async fn up(
         node.relay(args.relay.clone());
         node.projector(args.projector.clone());
         node.query_api(keys, args.queries.clone(), &args.http)?;
-        for routes in [pages::start(), pages::graphiql(), pages::docs(), contract::router()] {
+        for routes in [pages::start(), pages::password(), pages::graphiql(), pages::docs(), contract::router()] {
             node.route(routes);
         }
         anyhow::Ok(())
