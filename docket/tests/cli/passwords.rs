@@ -112,3 +112,57 @@ async fn a_mail_that_was_asked_for_before_a_kill_is_sent_after_it() {
     assert!(done.await["outcome"].as_str().is_some_and(|outcome| outcome.contains("outbox")));
     assert!(server.stop().0.success());
 }
+
+/// A server that ends itself, as by a kill, when it passes `step`.
+#[cfg(feature = "faults")]
+fn up_until(folder: &Folder, step: &str) -> Server {
+    Server::launch(folder, folder.docket(&["up", "--listen", "127.0.0.1:0"]).env("DOCKET_FAULT_CRASH", step))
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn a_kill_around_a_delivery_loses_no_mail_and_leaves_links_that_work() {
+    for (step, mails) in [("reactor.before_delivery", 1), ("reactor.after_delivery", 2)] {
+        let quick = ["DOCKET_DELIVERY_RETRY", "DOCKET_DELIVERY_TIMEOUT"].map(|name| (name, "1s".to_owned()));
+        let folder = Folder::with(|_| quick.to_vec());
+        let server = up_until(&folder, step);
+        let admin = server.credentials("admin");
+        // It may die before it has answered.
+        let body = json!({ "email": admin.email });
+        let _ = reqwest::Client::new().post(format!("{}/api/v1/auth/forgot-password", server.url)).json(&body).send().await;
+        server.ended();
+        let server = Server::up(&folder);
+        let mail = folder.mail_number(mails).await;
+        let first = &folder.mails()[0].1;
+        // A mail that went out before the kill goes out again, with a link of its own; each of them works until one is used.
+        let body = json!({ "token": token(first), "password": NEW });
+        assert_eq!(post(&server.url, "reset-password", &body).await.0, StatusCode::OK, "{step}");
+        let body = json!({ "token": token(&mail), "password": "another orbit lantern" });
+        assert_eq!(post(&server.url, "reset-password", &body).await.0, StatusCode::BAD_REQUEST, "{step}");
+        // The owner is told once; that is the last mail.
+        folder.mail_number(mails + 1).await;
+        assert!(server.stop().0.success());
+        assert_eq!(folder.mails().len(), mails + 1, "{step}");
+    }
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn a_kill_between_the_event_and_the_password_leaves_the_link_good() {
+    let folder = Folder::new();
+    let server = up_until(&folder, "reset.before_write");
+    let admin = server.credentials("admin");
+    post(&server.url, "forgot-password", &json!({ "email": admin.email })).await;
+    let body = json!({ "token": token(&folder.mail_number(1).await), "password": NEW });
+    let cut = reqwest::Client::new().post(format!("{}/api/v1/auth/reset-password", server.url)).json(&body).send().await;
+    assert!(cut.is_err(), "{cut:?}");
+    server.ended();
+    let server = Server::up(&folder);
+    Client::login(&server.url, &admin).await;
+    assert_eq!(post(&server.url, "reset-password", &body).await.0, StatusCode::OK);
+    Client::login(&server.url, &Credentials { email: admin.email, password: NEW.to_owned() }).await;
+    let events = folder.docket(&["replay", "--category", "identity"]).output().expect("it starts").stdout;
+    let events = String::from_utf8(events).expect("text");
+    assert_eq!(events.matches("docket.identity.password_changed.v1\"").count(), 1, "noted once");
+    assert!(server.stop().0.success());
+}
