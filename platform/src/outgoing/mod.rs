@@ -28,6 +28,7 @@ use tokio::sync::OnceCell;
 
 pub use error::OutgoingError;
 pub use request::{Answer, Request};
+pub use reqwest::header::HeaderName;
 pub use settings::{Networks, OutgoingArgs, Ports};
 
 use policy::{Guard, Lookup, Policy, System};
