@@ -1,5 +1,7 @@
 //! The program as its users meet it: real processes, real PostgreSQL, real ports.
 
+#![allow(clippy::disallowed_methods, reason = "a test calls the servers that it started, as their clients do")]
+
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/compose.rs"]

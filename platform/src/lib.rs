@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub mod ids;
 pub mod metrics;
+pub mod outgoing;
 pub mod problem;
 pub mod scratch_kafka;
 pub mod serve;

@@ -16,6 +16,7 @@
 //! | which tables of a projection are live | [`mod@generation`] |
 //! | a projection made anew beside the live one | [`mod@rebuild`] |
 //! | events to side effects, such as mail | [`reactors`] |
+//! | mail, its providers, the letters | [`mail`] |
 //! | running it | [`run()`], [`Config`] |
 //!
 //! # Promises, and the test of each
@@ -36,6 +37,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 pub mod generation;
+pub mod mail;
 mod metrics;
 pub mod projection;
 pub mod projections;

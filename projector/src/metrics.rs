@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     pub(crate) failing: IntGaugeVec,
     pub(crate) deliveries: IntCounterVec,
     pub(crate) intents: IntGaugeVec,
+    pub(crate) mails: IntCounterVec,
 }
 
 /// The one set of them.
@@ -82,6 +83,11 @@ pub(crate) fn get() -> &'static Metrics {
                 "docket_intents",
                 "What reactors want: pending, or dead (given up until `docket deliveries retry`).",
                 &["reactor", "state"],
+            ),
+            mails: int_counter_vec(
+                "docket_mails_total",
+                "Mails handed to providers: taken, refused (for what they are), setup, limited or down.",
+                &["provider", "outcome"],
             ),
         }
     });

@@ -1,6 +1,7 @@
 //! The query API against a real PostgreSQL, through its own doors. Rows are written as a projector would write them.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test, and says where")]
+#![allow(clippy::disallowed_methods, reason = "a test calls the servers that it started, as their clients do")]
 
 #[path = "reads/contract.rs"]
 mod contract;

@@ -1,0 +1,263 @@
+//! Against real servers on the loopback.
+
+use std::{
+    collections::VecDeque,
+    future::IntoFuture,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, StatusCode, header},
+    routing::{get, post},
+};
+use futures_util::{future::BoxFuture, stream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::{ANSWER_LIMIT, Lookup, Outgoing, OutgoingArgs, OutgoingError, Request, Trust};
+
+/// Answers what it was told, in turn; the last one for ever.
+struct Told {
+    answers: Mutex<VecDeque<Vec<IpAddr>>>,
+    asked: AtomicUsize,
+}
+
+impl Told {
+    fn new(answers: &[&[&str]]) -> Arc<Self> {
+        let addresses = |answer: &&[&str]| answer.iter().map(|address| address.parse().unwrap()).collect();
+        Arc::new(Self { answers: Mutex::new(answers.iter().map(addresses).collect()), asked: AtomicUsize::new(0) })
+    }
+}
+
+impl Lookup for Told {
+    fn lookup<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut answers = self.answers.lock().unwrap();
+        let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
+        Box::pin(async move { Ok(answer.unwrap_or_default()) })
+    }
+}
+
+/// A server that counts connections and answers each request with its own address.
+async fn counting(listener: TcpListener) -> Arc<AtomicUsize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request).await;
+            let body = socket.local_addr().unwrap().ip().to_string();
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    });
+    count
+}
+
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, router).into_future());
+    address
+}
+
+fn settings(allow: &str) -> OutgoingArgs {
+    OutgoingArgs {
+        outgoing_ports: "443,80,1024-65535".parse().unwrap(),
+        outgoing_allow: allow.parse().unwrap(),
+        outgoing_http: true,
+    }
+}
+
+fn loopback() -> Outgoing {
+    Outgoing::new(&settings("127.0.0.1"))
+}
+
+async fn refused(outgoing: &Outgoing, trust: Trust, url: &str) -> OutgoingError {
+    match outgoing.send(trust, Request::get(url)).await {
+        Err(error) => error,
+        Ok(answer) => panic!("{url} answered {answer:?}"),
+    }
+}
+
+#[tokio::test]
+async fn addresses_are_refused_in_every_spelling() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = counting(listener).await;
+    let outgoing = Outgoing::new(&settings(""));
+    let hosts = "127.0.0.1 2130706433 0x7f.1 0x7f000001 0177.0.0.1 127.1 127.0.0.1. 017700000001 0 0.0.0.0 [::1] [::] \
+        [::ffff:127.0.0.1] [::ffff:7f00:1] [0:0:0:0:0:ffff:7f00:0001] [64:ff9b::7f00:1] [2002:7f00:1::] [fe80::1] 169.254.169.254 \
+        10.0.0.1 1２7.0.0.1 ①②⑦.0.0.1 127。0。0。1 %31%32%37.0.0.1 localhost localhost. LOCALHOST";
+    for host in hosts.split_whitespace() {
+        let error = refused(&outgoing, Trust::Foreign, &format!("http://{host}:{port}/")).await;
+        // Some machines do not know the name with a dot at its end.
+        let unknown = error == OutgoingError::Unresolved && host == "localhost.";
+        assert!(error == OutgoingError::Address || unknown, "{host}: {error}");
+        assert!(!error.to_string().contains("127"), "{error}");
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 0, "nothing was connected to");
+}
+
+#[tokio::test]
+async fn foreign_targets_are_https_on_allowed_ports_without_credentials() {
+    let outgoing = Outgoing::new(&OutgoingArgs::default());
+    let cases = [
+        ("http://example.com/", OutgoingError::Scheme),
+        ("ftp://example.com/", OutgoingError::Scheme),
+        ("file:///etc/passwd", OutgoingError::Scheme),
+        ("gopher://127.0.0.1/", OutgoingError::Scheme),
+        ("https://example.com:22/", OutgoingError::Port(22)),
+        ("https://example.com:8443/", OutgoingError::Port(8443)),
+        ("https://me:secret@example.com/", OutgoingError::UserInfo),
+        ("https://me@example.com/", OutgoingError::UserInfo),
+        ("https://example.com@10.0.0.1/", OutgoingError::UserInfo),
+        ("https://", OutgoingError::NotAUrl),
+        ("https://exa mple.com/", OutgoingError::NotAUrl),
+        ("https://256.256.256.256/", OutgoingError::NotAUrl),
+        ("https://[::1/", OutgoingError::NotAUrl),
+        ("/relative", OutgoingError::NotAUrl),
+        ("", OutgoingError::NotAUrl),
+    ];
+    for (url, expected) in cases {
+        let error = refused(&outgoing, Trust::Foreign, url).await;
+        assert_eq!(error, expected, "{url}");
+        assert!(!error.is_transient() && !error.to_string().contains("secret"), "{url}");
+    }
+    // What the operator writes is no place for credentials either.
+    assert_eq!(refused(&outgoing, Trust::Configured, "http://me:x@127.0.0.1/").await, OutgoingError::UserInfo);
+}
+
+#[tokio::test]
+async fn a_name_that_changes_its_address_is_connected_to_only_where_it_was_checked() {
+    let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = first.local_addr().unwrap().port();
+    let second = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let (first, second) = (counting(first).await, counting(second).await);
+    let told = Told::new(&[&["127.0.0.1"], &["127.0.0.2"]]);
+    let outgoing = Outgoing::with_lookup(&settings("127.0.0.1"), told.clone());
+    let url = format!("http://rebind.example:{port}/");
+
+    let answer = outgoing.send(Trust::Foreign, Request::get(&url)).await.unwrap();
+    assert_eq!(answer.body, b"127.0.0.1");
+    assert_eq!(told.asked.load(Ordering::SeqCst), 1, "the name was resolved once");
+    // The server closed the connection: the next request resolves anew, and the new address is looked at.
+    assert_eq!(refused(&outgoing, Trust::Foreign, &url).await, OutgoingError::Address);
+    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (1, 0));
+}
+
+#[tokio::test]
+async fn of_a_names_addresses_only_fitting_ones_are_tried() {
+    let inside = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let port = inside.local_addr().unwrap().port();
+    let outside = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let (inside, outside) = (counting(inside).await, counting(outside).await);
+    let told = Told::new(&[&["127.0.0.2", "10.0.0.1", "127.0.0.1", "::1"]]);
+    let outgoing = Outgoing::with_lookup(&settings("127.0.0.1"), told);
+    let answer = outgoing.send(Trust::Foreign, Request::get(format!("http://both.example:{port}/"))).await.unwrap();
+    assert_eq!(answer.body, b"127.0.0.1");
+    assert_eq!((inside.load(Ordering::SeqCst), outside.load(Ordering::SeqCst)), (0, 1));
+}
+
+#[tokio::test]
+async fn a_connection_of_the_operators_is_not_taken_for_a_users_target() {
+    let address = serve(Router::new().route("/", get(|| async { "inside" }))).await;
+    let outgoing = Outgoing::with_lookup(&settings(""), Told::new(&[&["127.0.0.1"]]));
+    let url = format!("http://inside.example:{}/", address.port());
+    let answer = outgoing.send(Trust::Configured, Request::get(&url)).await.unwrap();
+    assert_eq!(answer.body, b"inside", "the operator may name a private address");
+    assert_eq!(refused(&outgoing, Trust::Foreign, &url).await, OutgoingError::Address);
+}
+
+#[tokio::test]
+async fn redirects_are_answers_and_are_not_followed() {
+    let followed = Arc::new(AtomicUsize::new(0));
+    let counter = followed.clone();
+    let inside = move || async move {
+        counter.fetch_add(1, Ordering::SeqCst);
+    };
+    let away = || async { (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/inside")]) };
+    let router = Router::new().route("/away", post(away)).route("/inside", post(inside));
+    let url = format!("http://{}/away", serve(router).await);
+    for trust in [Trust::Foreign, Trust::Configured] {
+        let answer = loopback().send(trust, Request::post(&url)).await.unwrap();
+        assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
+    }
+    assert_eq!(followed.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_answer_is_read_up_to_its_limit() {
+    let endless = || async { Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 10_000]))) };
+    let router = Router::new()
+        .route("/whole", get(|| async { vec![b'x'; ANSWER_LIMIT] }))
+        .route("/endless", get(endless))
+        .route("/packed", get(|headers: HeaderMap| async move { format!("{:?}", headers.get("accept-encoding")) }));
+    let address = serve(router).await;
+    let get = async |path: &str| {
+        loopback().send(Trust::Foreign, Request::get(format!("http://{address}{path}"))).await.unwrap()
+    };
+    let whole = get("/whole").await;
+    assert!(whole.body.len() == ANSWER_LIMIT && !whole.cut);
+    let endless = get("/endless").await;
+    assert!(endless.body.len() == ANSWER_LIMIT && endless.cut);
+    assert_eq!(get("/packed").await.body, b"None", "no packed answer is asked for");
+}
+
+#[tokio::test]
+async fn whoever_hangs_or_drips_is_given_up_in_time() {
+    let drop = |()| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, io::Error>("x"), ()))
+    };
+    let drips = move || async move { Body::from_stream(stream::unfold((), drop)) };
+    let router = Router::new().route("/hangs", get(std::future::pending::<()>)).route("/drips", get(drips));
+    let address = serve(router).await;
+    let limit = Duration::from_millis(300);
+    for path in ["/hangs", "/drips"] {
+        let request = Request::get(format!("http://{address}{path}")).within(limit);
+        let error = loopback().send(Trust::Foreign, request).await.unwrap_err();
+        assert_eq!(error, OutgoingError::TimedOut(limit), "{path}");
+        assert!(error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn what_is_away_is_transient_and_what_is_not_trusted_is_said() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = closed.local_addr().unwrap();
+    drop(closed);
+    let outgoing = Outgoing::with_lookup(&settings("127.0.0.1"), Told::new(&[&[]]));
+    let plain = serve(Router::new()).await;
+    let cases = [
+        (format!("http://{gone}/"), OutgoingError::Unreachable),
+        ("http://nowhere.example/".to_owned(), OutgoingError::Unresolved),
+        (format!("https://{plain}/"), OutgoingError::Insecure),
+    ];
+    for (url, expected) in cases {
+        let error = refused(&outgoing, Trust::Foreign, &url).await;
+        assert_eq!(error, expected, "{url}");
+        assert!(error.is_transient());
+    }
+}
+
+#[test]
+fn neither_token_nor_body_is_shown() {
+    let request = Request::post("https://hooks.example/T0K3N").bearer("hunter2").unwrap().json(&"private");
+    let shown = format!("{request:?}");
+    assert!(!shown.contains("T0K3N") && !shown.contains("hunter2") && !shown.contains("private"), "{shown}");
+    let broken = Request::post("https://hooks.example").bearer("hun\nter2").unwrap_err();
+    assert_eq!(broken, OutgoingError::Header);
+}
