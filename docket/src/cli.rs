@@ -7,8 +7,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use docket_platform::config::{LogArgs, LogFormat};
 
 use crate::commands::{
-    command_api, completions, config, deliveries, health, import, keys, log, migrate, projector, query_api, rebuild, recover,
-    relay, replay, retry, status, up,
+    command_api, completions, config, deliveries, health, import, keys, log, migrate, projector, query_api, rebuild,
+    recover, relay, replay, retry, status, up,
 };
 
 const EXAMPLES: &str = "\

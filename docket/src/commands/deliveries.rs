@@ -126,7 +126,9 @@ async fn retry(args: RetryArgs) -> anyhow::Result<()> {
     let pool = args.place.pool(&database, DbRole::Projector);
     place::installation(&pool).await?;
     match (letters::retry(&pool, args.id, args.reactor.as_deref()).await?, args.id) {
-        (0, Some(id)) => Err(Ending::refused(format!("{id} is not among what was given up; nothing was changed")).into()),
+        (0, Some(id)) => {
+            Err(Ending::refused(format!("{id} is not among what was given up; nothing was changed")).into())
+        }
         (0, None) => {
             println!("nothing was given up");
             Ok(())

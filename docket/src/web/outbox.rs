@@ -122,7 +122,8 @@ mod tests {
         for own in ["127.0.0.1:8080", "localhost:8080", "LocalHost", "[::1]:8080", "127.0.0.2"] {
             assert!(is_loopback(own), "{own}");
         }
-        for foreign in ["", "example.org:8080", "10.0.0.1", "localhost.example.org", "127.0.0.1.example.org", "[::]:80"] {
+        for foreign in ["", "example.org:8080", "10.0.0.1", "localhost.example.org", "127.0.0.1.example.org", "[::]:80"]
+        {
             assert!(!is_loopback(foreign), "{foreign}");
         }
     }

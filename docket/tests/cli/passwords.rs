@@ -107,7 +107,10 @@ async fn a_mail_that_was_asked_for_before_a_kill_is_sent_after_it() {
 
     let server = Server::up(&folder);
     let mail = folder.mail_number(1).await;
-    assert_eq!(post(&server.url, "reset-password", &json!({ "token": token(&mail), "password": NEW })).await.0, StatusCode::OK);
+    assert_eq!(
+        post(&server.url, "reset-password", &json!({ "token": token(&mail), "password": NEW })).await.0,
+        StatusCode::OK
+    );
     let done = eventually("it is done", async || list("done").into_iter().find(|letter| letter["id"] == waiting["id"]));
     assert!(done.await["outcome"].as_str().is_some_and(|outcome| outcome.contains("outbox")));
     assert!(server.stop().0.success());
@@ -122,27 +125,31 @@ fn up_until(folder: &Folder, step: &str) -> Server {
 #[cfg(feature = "faults")]
 #[tokio::test]
 async fn a_kill_around_a_delivery_loses_no_mail_and_leaves_links_that_work() {
-    for (step, mails) in [("reactor.before_delivery", 1), ("reactor.after_delivery", 2)] {
+    for step in ["reactor.before_delivery", "reactor.after_delivery"] {
         let quick = ["DOCKET_DELIVERY_RETRY", "DOCKET_DELIVERY_TIMEOUT"].map(|name| (name, "1s".to_owned()));
         let folder = Folder::with(|_| quick.to_vec());
         let server = up_until(&folder, step);
         let admin = server.credentials("admin");
         // It may die before it has answered.
         let body = json!({ "email": admin.email });
-        let _ = reqwest::Client::new().post(format!("{}/api/v1/auth/forgot-password", server.url)).json(&body).send().await;
+        let _ =
+            reqwest::Client::new().post(format!("{}/api/v1/auth/forgot-password", server.url)).json(&body).send().await;
         server.ended();
         let server = Server::up(&folder);
-        let mail = folder.mail_number(mails).await;
-        let first = &folder.mails()[0].1;
-        // A mail that went out before the kill goes out again, with a link of its own; each of them works until one is used.
-        let body = json!({ "token": token(first), "password": NEW });
+        let done = eventually("it is done", async || {
+            let output =
+                folder.docket(&["deliveries", "list", "--json", "--state", "done"]).output().expect("it starts");
+            let done: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+            done.into_iter().next()
+        });
+        assert_eq!(done.await["attempts"], 2, "{step}");
+        // A folder knows a mail that it has by its id, so there is one; its link is the first attempt's, and works.
+        let body = json!({ "token": token(&folder.mail_number(1).await), "password": NEW });
         assert_eq!(post(&server.url, "reset-password", &body).await.0, StatusCode::OK, "{step}");
-        let body = json!({ "token": token(&mail), "password": "another orbit lantern" });
-        assert_eq!(post(&server.url, "reset-password", &body).await.0, StatusCode::BAD_REQUEST, "{step}");
-        // The owner is told once; that is the last mail.
-        folder.mail_number(mails + 1).await;
+        // The owner is told; that is the last mail.
+        folder.mail_number(2).await;
         assert!(server.stop().0.success());
-        assert_eq!(folder.mails().len(), mails + 1, "{step}");
+        assert_eq!(folder.mails().len(), 2, "{step}");
     }
 }
 
@@ -154,7 +161,8 @@ async fn a_kill_between_the_event_and_the_password_leaves_the_link_good() {
     let admin = server.credentials("admin");
     post(&server.url, "forgot-password", &json!({ "email": admin.email })).await;
     let body = json!({ "token": token(&folder.mail_number(1).await), "password": NEW });
-    let cut = reqwest::Client::new().post(format!("{}/api/v1/auth/reset-password", server.url)).json(&body).send().await;
+    let cut =
+        reqwest::Client::new().post(format!("{}/api/v1/auth/reset-password", server.url)).json(&body).send().await;
     assert!(cut.is_err(), "{cut:?}");
     server.ended();
     let server = Server::up(&folder);

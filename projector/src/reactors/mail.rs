@@ -16,7 +16,10 @@ use sqlx::PgPool;
 
 use super::reactor::{Delivered, Delivery, DeliveryError, React, Reactor, Target};
 use crate::{
-    mail::{Mail, MailError, Mailbox, Mailer},
+    mail::{
+        Mail, MailError, Mailbox, Mailer,
+        templates::{Installation, Letter, Rendered, render},
+    },
     projection::Poison,
 };
 
@@ -43,8 +46,7 @@ pub struct Postman {
     pool: PgPool,
     vault: Vault,
     mailer: Mailer,
-    /// Where links lead, without a slash at the end.
-    base: String,
+    installation: Installation,
 }
 
 /// Whoever a letter goes to.
@@ -66,6 +68,16 @@ enum Unwritten {
     Vault(#[from] VaultError),
 }
 
+impl From<MailError> for DeliveryError {
+    fn from(error: MailError) -> Self {
+        let reason = error.to_string();
+        match error {
+            MailError::Transient { retry_after, .. } => Self::Passing { reason, retry_after },
+            MailError::Permanent { .. } => Self::Lasting(reason),
+        }
+    }
+}
+
 impl From<Unwritten> for DeliveryError {
     fn from(error: Unwritten) -> Self {
         Self::Passing { reason: error.to_string(), retry_after: None }
@@ -79,10 +91,10 @@ impl React for Postman {
 }
 
 impl Postman {
-    /// Letters through `mailer`, whose links lead to `base`, such as `https://docket.example.org`; `pool` belongs to the projector's role.
+    /// Letters through `mailer`, whose links lead to `url`, such as `https://docket.example.com`; `pool` belongs to the projector's role.
     #[must_use]
-    pub fn new(pool: PgPool, vault: Vault, mailer: Mailer, base: &str) -> Self {
-        Self { pool, vault, mailer, base: base.trim_end_matches('/').to_owned() }
+    pub fn new(pool: PgPool, vault: Vault, mailer: Mailer, url: &str) -> Self {
+        Self { pool, vault, mailer, installation: Installation { url: url.trim_end_matches('/').to_owned() } }
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, DeliveryError> {
@@ -91,22 +103,28 @@ impl Postman {
         };
         let letter = match delivery.target.as_str() {
             RESET_PASSWORD if person.changed_since => return Ok(Delivered::Moot("the password was changed meanwhile")),
-            RESET_PASSWORD => Letter::ResetPassword { link: self.reset_link(delivery.event.stream).await? },
-            PASSWORD_CHANGED => Letter::PasswordChanged { at: delivery.event.time, link: format!("{}/password", self.base) },
+            RESET_PASSWORD => {
+                let link = self.reset_link(delivery.event.stream).await?;
+                Letter::ResetPassword { link, valid: mailed::LIFETIME }
+            }
+            PASSWORD_CHANGED => {
+                let link = format!("{}/password", self.installation.url);
+                Letter::PasswordChanged { at: delivery.event.time, address: None, link }
+            }
             other => return Err(DeliveryError::Lasting(format!("this release knows no letter `{other}`"))),
         };
-        let Rendered { subject, text, html } = render(&letter, person.name.as_deref());
+        let Rendered { subject, text, html } = render(&letter, person.name.as_deref(), &self.installation);
         let to = Mailbox { name: person.name, address: person.address };
         let mail = Mail { id: delivery.id, to, subject, text, html };
         let sent = self.mailer.send(&mail).await?;
-        Ok(Delivered::By(sent.to_string()))
+        Ok(Delivered::By(format!("{} as {}", sent.provider, sent.id)))
     }
 
     /// A link with a token of its own.
     async fn reset_link(&self, user: StreamId) -> Result<String, Unwritten> {
         let mut connection = self.pool.acquire().await?;
         let token = mailed::issue(&mut connection, Purpose::ResetPassword, user.id).await?;
-        Ok(format!("{}/password#token={}", self.base, token.expose_secret()))
+        Ok(format!("{}/password#token={}", self.installation.url, token.expose_secret()))
     }
 
     /// The user whose stream `event` is of; none: name and address are erased.
@@ -117,7 +135,9 @@ impl Postman {
         for other in &events {
             match Event::decode(Category::Identity, &other.event_type, &other.data) {
                 Ok(Event::Identity(IdentityEvent::UserRegistered(data))) => registered = Some(data),
-                Ok(Event::Identity(IdentityEvent::PasswordChanged(_))) => changed_since |= other.version > event.version,
+                Ok(Event::Identity(IdentityEvent::PasswordChanged(_))) => {
+                    changed_since |= other.version > event.version
+                }
                 // What a newer release or nobody can read says nothing of name and address.
                 Ok(_) | Err(_) => {}
             }
