@@ -93,7 +93,7 @@ impl<'a> Node<'a> {
             router,
             listener,
             address,
-            tasks: deliverers,
+            tasks: Vec::new(),
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a> Node<'a> {
                 installation,
                 (kafka, mode),
                 (&journal, &read),
-                Vec::new(),
+                deliverers,
                 &shutdown,
             )
             .await;
