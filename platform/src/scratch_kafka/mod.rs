@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use error::ScratchKafkaError;
+pub use tls::certificates;
 
 use cluster::Cluster;
 use installation::Installation;

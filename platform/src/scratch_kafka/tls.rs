@@ -17,8 +17,11 @@ extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1
 ";
 
-/// Writes `ca.pem` for clients and `server.pem`, key and certificate, for the brokers.
-pub(super) fn certificates(folder: &Path) -> Result<(), ScratchKafkaError> {
+/// Writes `ca.pem` for clients and `server.pem`, key and certificate, for servers on this machine: the brokers, and others in tests.
+///
+/// # Errors
+/// When openssl does not run or the folder cannot be written.
+pub fn certificates(folder: &Path) -> Result<(), ScratchKafkaError> {
     let config = folder.join("openssl.cnf");
     std::fs::write(&config, CONFIG).at("writing", &config)?;
     certificate(folder, "authority", &["-keyout", "ca.key", "-out", "ca.pem"])?;

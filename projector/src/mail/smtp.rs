@@ -3,7 +3,7 @@
 //! One connection a mail: one that was given up midway must not carry the next. The dialogue is led step by step, since what a refusal
 //! means depends on the step; and the mail is sent once the server has taken its text, whatever becomes of the connection then.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use docket_platform::{clock, config::Masked};
 use futures_util::future::BoxFuture;
@@ -210,11 +210,23 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// TLS reports a certificate that it does not trust as invalid data.
+fn is_of_tls(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::InvalidData) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    error.is_tls()
+}
+
 /// Before the mail itself is spoken of.
 fn unavailable(error: &Error) -> ProviderError {
     match refusal(error) {
         Some(refusal) => ProviderError::down(format!("it refused the connection ({refusal})")),
-        None if error.is_tls() => {
+        None if is_of_tls(error) => {
             ProviderError::Setup("the connection could not be secured: is its certificate trusted?".to_owned())
         }
         None => ProviderError::down("it cannot be reached, or does not speak as a mail server does"),
