@@ -82,7 +82,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Where requests may go whose target a user named.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Outgoing requests")]
 pub struct OutgoingArgs {
     /// Ports that may be called where users name the target, separated by commas, ranges as 8000-8999
@@ -94,12 +94,6 @@ pub struct OutgoingArgs {
     /// Whether targets that users name may be http, without TLS
     #[arg(long, env = "DOCKET_OUTGOING_HTTP", default_value_t = false)]
     pub outgoing_http: bool,
-}
-
-impl Default for OutgoingArgs {
-    fn default() -> Self {
-        Self { outgoing_ports: Ports::default(), outgoing_allow: Networks::default(), outgoing_http: false }
-    }
 }
 
 impl Describe for OutgoingArgs {

@@ -5,6 +5,7 @@ use std::{
     future::IntoFuture,
     io,
     net::{IpAddr, SocketAddr},
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -20,8 +21,9 @@ use axum::{
 };
 use futures_util::{future::BoxFuture, stream};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
+    process::Command,
 };
 
 use super::{ANSWER_LIMIT, Lookup, Outgoing, OutgoingArgs, OutgoingError, Request, Trust};
@@ -251,6 +253,53 @@ async fn what_is_away_is_transient_and_what_is_not_trusted_is_said() {
         assert_eq!(error, expected, "{url}");
         assert!(error.is_transient());
     }
+}
+
+/// Where the server is, for the process below.
+const TLS_SERVER: &str = "DOCKET_TEST_TLS_SERVER";
+
+/// A process of its own is told another authority than the machine's, and a proxy where nobody listens: an environment cannot be changed
+/// for one test alone.
+#[tokio::test]
+async fn the_machines_authorities_are_trusted_and_its_proxy_is_not_asked() {
+    if let Ok(url) = std::env::var(TLS_SERVER) {
+        let answer = loopback().send(Trust::Foreign, Request::get(url)).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("docket-outgoing-{}", crate::ids::new_id()));
+    std::fs::create_dir(&folder).unwrap();
+    crate::scratch_kafka::certificates(&folder).unwrap();
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", "server.pem", "-key", "server.pem"])
+        .current_dir(&folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let port = loop {
+        let line = lines.next_line().await.unwrap().expect("the server says where it listens");
+        if let Some((_, port)) = line.strip_prefix("ACCEPT ").and_then(|place| place.rsplit_once(':')) {
+            break port.to_owned();
+        }
+    };
+    let url = format!("https://127.0.0.1:{port}/");
+    assert_eq!(refused(&loopback(), Trust::Foreign, &url).await, OutgoingError::Insecure);
+    let trusting = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "outgoing::tests::the_machines_authorities_are_trusted_and_its_proxy_is_not_asked"])
+        .env(TLS_SERVER, url)
+        .env("SSL_CERT_FILE", folder.join("ca.pem"))
+        .envs(["HTTPS_PROXY", "https_proxy", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")))
+        .envs(["NO_PROXY", "no_proxy"].map(|name| (name, "")))
+        .output()
+        .await
+        .unwrap();
+    let output = String::from_utf8_lossy(&trusting.stdout).into_owned();
+    assert!(trusting.status.success() && output.contains("1 passed"), "{output}");
+    server.kill().await.unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

@@ -38,13 +38,15 @@ async fn resend_is_told_all_of_a_mail_and_sends_it_once() {
 }
 
 #[tokio::test]
-async fn a_name_does_not_become_an_address() {
+async fn neither_a_name_nor_a_subject_becomes_more_than_it_is() {
     let api = Api::start(Kind::Resend).await;
     let mut mail = mail();
     mail.to.name = Some("Eve\" <eve@evil.example>, \"x".to_owned());
+    mail.subject = "Hi\r\nBcc: eve@evil.example\u{202E}".to_owned();
     through(&api, "resend", "30s").send(&mail).await.expect("taken");
-    let to = &api.requests()[0].1["to"];
-    assert_eq!(to, &json!([r#""Eve\" <eve@evil.example>, \"x" <ada@reader.example>"#]));
+    let body = &api.requests()[0].1;
+    assert_eq!(body["subject"], "Hi Bcc: eve@evil.example");
+    assert_eq!(&body["to"], &json!([r#""Eve\" <eve@evil.example>, \"x" <ada@reader.example>"#]));
 }
 
 #[tokio::test]

@@ -204,8 +204,8 @@ fn when(at: DateTime<Utc>) -> String {
 fn spoken(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let (count, unit) = match minutes {
-        _ if minutes >= 2 * 1440 && minutes % 1440 == 0 => (minutes / 1440, "day"),
-        _ if minutes >= 60 && minutes % 60 == 0 => (minutes / 60, "hour"),
+        _ if minutes >= 2 * 1440 && minutes.is_multiple_of(1440) => (minutes / 1440, "day"),
+        _ if minutes >= 60 && minutes.is_multiple_of(60) => (minutes / 60, "hour"),
         _ => (minutes, "minute"),
     };
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
