@@ -23,6 +23,9 @@ pub enum OutgoingError {
     /// A header cannot be written as it is.
     #[error("a header holds characters that cannot be sent")]
     Header,
+    /// The body cannot be written as JSON.
+    #[error("the body has no JSON form")]
+    Body,
     /// The machine has nothing to verify certificates with.
     #[error("TLS cannot be set up: are root certificates installed?")]
     NoTls,
@@ -48,7 +51,13 @@ impl OutgoingError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::NotAUrl | Self::Scheme | Self::Port(_) | Self::UserInfo | Self::Address | Self::Header => false,
+            Self::NotAUrl
+            | Self::Scheme
+            | Self::Port(_)
+            | Self::UserInfo
+            | Self::Address
+            | Self::Header
+            | Self::Body => false,
             Self::NoTls | Self::Unresolved | Self::Unreachable | Self::Insecure | Self::TimedOut(_) | Self::Broken => {
                 true
             }

@@ -67,12 +67,13 @@ impl Request {
     }
 
     /// With `body` as JSON.
-    #[must_use]
-    pub fn json(mut self, body: &impl Serialize) -> Self {
-        // Fails for maps whose keys are no strings only: nothing that is sent has one.
-        self.body = serde_json::to_vec(body).unwrap_or_default();
+    ///
+    /// # Errors
+    /// [`OutgoingError::Body`] when it has no JSON form: a map whose keys are no strings.
+    pub fn json(mut self, body: &impl Serialize) -> Result<Self, OutgoingError> {
+        self.body = serde_json::to_vec(body).map_err(|_| OutgoingError::Body)?;
         self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self
+        Ok(self)
     }
 
     /// With these bytes; their type is a header.
@@ -89,6 +90,9 @@ impl Request {
         self
     }
 }
+
+/// The longest that anybody stays away for asking.
+const LONGEST_RETRY: Duration = Duration::from_secs(86_400);
 
 /// An answer. `Debug` shows no body.
 #[derive(Clone)]
@@ -122,14 +126,14 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// How long `Retry-After` asks to stay away: seconds, or a date.
+    /// How long `Retry-After` asks to stay away: seconds, or a date; a day at most, whatever it asks for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let text = self.header("retry-after")?.trim();
         if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
+            return Some(Duration::from_secs(seconds).min(LONGEST_RETRY));
         }
         let date = DateTime::parse_from_rfc2822(text).ok()?;
-        Some((date.to_utc() - clock::now()).to_std().unwrap_or_default())
+        Some((date.to_utc() - clock::now()).to_std().unwrap_or_default().min(LONGEST_RETRY))
     }
 }

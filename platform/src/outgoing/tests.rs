@@ -26,7 +26,7 @@ use tokio::{
     process::Command,
 };
 
-use super::{ANSWER_LIMIT, Lookup, Outgoing, OutgoingArgs, OutgoingError, Request, Trust};
+use super::{ANSWER_LIMIT, Answer, Lookup, Outgoing, OutgoingArgs, OutgoingError, Request, Trust};
 
 /// Answers what it was told, in turn; the last one for ever.
 struct Told {
@@ -304,9 +304,29 @@ async fn the_machines_authorities_are_trusted_and_its_proxy_is_not_asked() {
 
 #[test]
 fn neither_token_nor_body_is_shown() {
-    let request = Request::post("https://hooks.example/T0K3N").bearer("hunter2").unwrap().json(&"private");
+    let request = Request::post("https://hooks.example/T0K3N").bearer("hunter2").unwrap().json(&"private").unwrap();
     let shown = format!("{request:?}");
     assert!(!shown.contains("T0K3N") && !shown.contains("hunter2") && !shown.contains("private"), "{shown}");
     let broken = Request::post("https://hooks.example").bearer("hun\nter2").unwrap_err();
     assert_eq!(broken, OutgoingError::Header);
+}
+
+#[test]
+fn whoever_asks_for_a_rest_gets_a_day_at_most() {
+    let asked = |text: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", text.parse().unwrap());
+        Answer { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Vec::new(), cut: false }.retry_after()
+    };
+    let day = Some(Duration::from_secs(86_400));
+    assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+    assert_eq!((asked("18446744073709551615"), asked("Fri, 31 Dec 2999 23:59:59 GMT")), (day, day));
+    assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+    assert_eq!(asked("soon"), None);
+}
+
+#[test]
+fn a_body_without_a_json_form_is_an_error() {
+    let body = std::collections::BTreeMap::from([((1, 2), 3)]);
+    assert_eq!(Request::post("https://hooks.example").json(&body).unwrap_err(), OutgoingError::Body);
 }

@@ -52,7 +52,7 @@ impl Resend {
         Ok(Request::post(format!("{}/emails", self.base.trim_end_matches('/')))
             .bearer(self.key.expose())?
             .header(IDEMPOTENCY_KEY, &mail.id.to_string())?
-            .json(&body)
+            .json(&body)?
             .within(self.timeout))
     }
 }

@@ -61,7 +61,7 @@ impl SendGrid {
         });
         Ok(Request::post(format!("{}/v3/mail/send", self.base.trim_end_matches('/')))
             .bearer(self.key.expose())?
-            .json(&body)
+            .json(&body)?
             .within(self.timeout))
     }
 }
