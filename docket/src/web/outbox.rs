@@ -15,6 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use docket_platform::Problem;
+use mail_parser::MessageParser;
 
 /// The newest mails that are listed.
 const LISTED: usize = 100;
@@ -70,10 +71,10 @@ async fn show(State(folder): State<PathBuf>, Path(file): Path<String>) -> Result
     }
     let path = folder.join(file);
     let read = tokio::task::spawn_blocking(move || read(&path)).await.map_err(Problem::internal)?;
-    match read {
-        Ok(Some(bytes)) => {
+    match read.map(|mail| mail.as_deref().and_then(readable)) {
+        Ok(Some(text)) => {
             let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-            Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+            Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
         }
         Ok(None) => Err(missing()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
@@ -104,6 +105,20 @@ fn read(path: &FilePath) -> io::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     std::fs::read(path).map(Some)
+}
+
+/// A mail as a mail program shows it as text, so that a link in it is whole.
+fn readable(mail: &[u8]) -> Option<String> {
+    let message = MessageParser::new().parse(mail)?;
+    let mut shown = String::new();
+    for name in ["From", "To", "Subject", "Date"] {
+        let raw = message.header_raw(name).unwrap_or_default().trim();
+        shown
+            .push_str(&format!("{name}: {}\n", if name == "Subject" { message.subject().unwrap_or(raw) } else { raw }));
+    }
+    shown.push('\n');
+    shown.push_str(&message.body_text(0)?);
+    Some(shown)
 }
 
 /// Whether it is the name of a mail, and nothing that leads out of the folder.

@@ -320,7 +320,7 @@ fn whoever_asks_for_a_rest_gets_a_day_at_most() {
     };
     let day = Some(Duration::from_secs(86_400));
     assert_eq!(asked("7"), Some(Duration::from_secs(7)));
-    assert_eq!((asked("18446744073709551615"), asked("Fri, 31 Dec 2999 23:59:59 GMT")), (day, day));
+    assert_eq!((asked("18446744073709551615"), asked("Tue, 31 Dec 2999 23:59:59 GMT")), (day, day));
     assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
     assert_eq!(asked("soon"), None);
 }
