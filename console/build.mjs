@@ -1,4 +1,4 @@
-// Builds dist/: index.html, graphiql/index.html and assets/* with hashed names. No server-side part, nothing loaded from elsewhere.
+// Builds dist/: index.html, password/index.html, graphiql/index.html and assets/* with hashed names. No server-side part, nothing loaded from elsewhere.
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
@@ -51,7 +51,7 @@ async function thirdParty(inputs) {
 
 await rm('dist', { recursive: true, force: true });
 const { metafile } = await build({
-  entryPoints: { start: 'src/start/start.ts', graphiql: 'src/graphiql/graphiql.tsx', favicon: 'src/favicon.svg' },
+  entryPoints: { start: 'src/start/start.ts', password: 'src/password/password.ts', graphiql: 'src/graphiql/graphiql.tsx', favicon: 'src/favicon.svg' },
   outdir: 'dist',
   entryNames: 'assets/[name]-[hash]',
   assetNames: 'assets/[name]-[hash]',
@@ -79,7 +79,12 @@ for (const [file, { entryPoint, cssBundle }] of Object.entries(metafile.outputs)
   addresses.set(`${name}.${file.split('.').pop()}`, file);
   if (cssBundle) addresses.set(`${name}.css`, cssBundle);
 }
-for (const [template, page] of [['src/start/index.html', 'dist/index.html'], ['src/graphiql/index.html', 'dist/graphiql/index.html']]) {
+const pages = [
+  ['src/start/index.html', 'dist/index.html'],
+  ['src/password/index.html', 'dist/password/index.html'],
+  ['src/graphiql/index.html', 'dist/graphiql/index.html'],
+];
+for (const [template, page] of pages) {
   const html = await readFile(template, 'utf8');
   await mkdir(dirname(page), { recursive: true });
   await writeFile(page, html.replace(/\{\{([a-z.]+)\}\}/g, (_, name) => {
@@ -89,6 +94,6 @@ for (const [template, page] of [['src/start/index.html', 'dist/index.html'], ['s
   }));
 }
 
-for (const file of ['index.html', 'graphiql/index.html', ...(await readdir('dist/assets')).map((name) => `assets/${name}`)]) {
+for (const file of ['index.html', 'password/index.html', 'graphiql/index.html', ...(await readdir('dist/assets')).map((name) => `assets/${name}`)]) {
   console.log(`${String((await stat(join('dist', file))).size).padStart(9)}  dist/${file}`);
 }

@@ -7,8 +7,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use docket_platform::config::{LogArgs, LogFormat};
 
 use crate::commands::{
-    command_api, completions, config, health, import, keys, log, migrate, projector, query_api, rebuild, recover,
-    relay, replay, retry, status, up,
+    command_api, completions, config, deliveries, health, import, keys, log, migrate, projector, query_api, rebuild,
+    recover, relay, replay, retry, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -56,6 +56,8 @@ pub enum Action {
     Replay(replay::Args),
     /// Apply again what a projection could not apply
     Retry(retry::Args),
+    /// Show what was sent or could not be sent, such as mail, and try it again
+    Deliveries(deliveries::Args),
     /// Make a projection anew from the log, beside the live one
     Rebuild(rebuild::Args),
     /// Say where the log is kept

@@ -6,6 +6,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod mail;
 mod node;
 mod people;
 mod place;

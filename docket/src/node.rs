@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::mail::MailArgs;
 use crate::place::Place;
 use crate::web;
 
@@ -34,6 +36,9 @@ pub const KEYS_PERIOD: Duration = Duration::from_secs(5);
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Connections of the bells: two that listen, one that rings.
 const BELL_CONNECTIONS: u32 = 3;
+
+/// Connections of those who write letters.
+const MAIL_CONNECTIONS: u32 = 2;
 
 /// A process under assembly.
 pub struct Node<'a> {
@@ -97,6 +102,11 @@ impl<'a> Node<'a> {
         self.place.store(&self.database, self.installation, self.journal.clone())
     }
 
+    /// Whether only this machine can ask.
+    pub fn is_loopback(&self) -> bool {
+        self.address.ip().is_loopback()
+    }
+
     /// Serves these routes too.
     pub fn route(&mut self, routes: Router) {
         self.router = std::mem::take(&mut self.router).merge(routes);
@@ -110,16 +120,36 @@ impl<'a> Node<'a> {
     }
 
     /// Projects the log into the read models.
-    pub fn projector(&mut self, config: docket_projector::Config) {
+    ///
+    /// `data` is the folder of an installation that lives in one: mails may go there.
+    ///
+    /// # Errors
+    /// When the settings for mail cannot be used.
+    pub fn projector(
+        &mut self,
+        config: docket_projector::Config,
+        mail: &MailArgs,
+        data: Option<PathBuf>,
+    ) -> anyhow::Result<()> {
+        let pool = self.database.pool(DbRole::Projector, MAIL_CONNECTIONS, self.place.database.acquire_timeout);
+        let deliverers = mail.deliverers(data, pool, &format!("http://{}", self.address))?;
         let (database, installation) = (self.database.clone(), self.installation);
         let (kafka, mode) = (self.kafka.clone(), self.mode.clone());
         let (journal, read, shutdown) = (self.journal.clone(), self.read.clone(), self.shutdown.clone());
         self.tasks.push(self.shutdown.spawn(async move {
-            let ended =
-                docket_projector::run(config, &database, installation, (kafka, mode), (&journal, &read), &shutdown)
-                    .await;
+            let ended = docket_projector::run(
+                config,
+                &database,
+                installation,
+                (kafka, mode),
+                (&journal, &read),
+                deliverers,
+                &shutdown,
+            )
+            .await;
             ended.context("the projector ended")
         }));
+        Ok(())
     }
 
     /// Publishes the journal, whenever the log is in Kafka. Without brokers it does nothing.
@@ -151,7 +181,7 @@ impl<'a> Node<'a> {
         }
         let config = docket_query_api::Config {
             allowed_origins: http.allowed_origins.clone(),
-            loopback: self.address.ip().is_loopback(),
+            loopback: self.is_loopback(),
             ..config
         };
         let bell = self.read.clone();

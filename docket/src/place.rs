@@ -62,6 +62,11 @@ impl Place {
         Ok(database)
     }
 
+    /// The folder of the private cluster, where that is the database.
+    pub fn embedded_folder(&self) -> Option<PathBuf> {
+        self.database.url().is_none().then(|| self.data_dir.clone())
+    }
+
     /// Where the query API reads: the replica if one is named, else `database`.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ mod modes;
 mod operations;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/passwords.rs"]
+mod passwords;
 #[path = "cli/roles.rs"]
 mod roles;
 #[path = "cli/server.rs"]

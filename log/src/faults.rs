@@ -71,6 +71,9 @@ pub const OPERATOR_STEPS: [&str; 6] = [
     "recover.before_commit",
 ];
 
+/// The same of what happens with accounts: mails, and passwords that are set anew.
+pub const ACCOUNT_STEPS: [&str; 3] = ["reactor.before_delivery", "reactor.after_delivery", "reset.before_write"];
+
 #[cfg(feature = "faults")]
 mod chosen {
     use std::sync::{
@@ -78,7 +81,7 @@ mod chosen {
         atomic::{AtomicU64, Ordering},
     };
 
-    use super::{Bug, OPERATOR_STEPS, STEPS};
+    use super::{ACCOUNT_STEPS, Bug, OPERATOR_STEPS, STEPS};
 
     static BUG: LazyLock<Option<Bug>> = LazyLock::new(|| {
         let name = std::env::var("DOCKET_FAULT_BUG").ok()?;
@@ -95,7 +98,8 @@ mod chosen {
         fn of(variable: &str) -> Option<Self> {
             let text = std::env::var(variable).ok()?;
             let (step, count) = text.split_once(':').unwrap_or((&text, "1"));
-            assert!(STEPS.contains(&step) || OPERATOR_STEPS.contains(&step), "{variable} names no step: {step}");
+            let known = [&STEPS[..], &OPERATOR_STEPS, &ACCOUNT_STEPS].concat();
+            assert!(known.contains(&step), "{variable} names no step: {step}");
             Some(Self { step: step.to_owned(), left: AtomicU64::new(count.parse().unwrap_or(1)) })
         }
 

@@ -11,15 +11,18 @@ use uuid::Uuid;
 
 use crate::{
     generation,
-    projection::{AnyBatch, AnyProjection, Change, Registry, Schema, WriteError},
+    projection::{AnyBatch, AnyProjection, Change, Schema, WriteError},
     projections::registry,
+    reactors,
     runtime::decode::{self, Run},
 };
 
 /// A stream that waits for `docket retry`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedStream {
-    /// The projection that could not apply it.
+    /// Whose checkpoints and dead letters: the projections', or the reactors'.
+    pub(crate) schema: Schema,
+    /// The projection, or the reactor, that could not apply it.
     pub projection: String,
     /// The stream.
     pub stream: StreamId,
@@ -51,8 +54,8 @@ pub enum RetryError {
     /// The journal could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// No projection has this name.
-    #[error("there is no projection `{0}`")]
+    /// No projection, and no reactor, has this name.
+    #[error("there is no projection and no reactor `{0}`")]
     NoSuchProjection(String),
 }
 
@@ -76,7 +79,20 @@ pub(crate) async fn list(
     projection: Option<&str>,
     stream: Option<StreamId>,
 ) -> Result<Vec<ParkedStream>, sqlx::Error> {
-    let rows = sqlx::query(Schema::live().sql(PARKED))
+    let mut parked = Vec::new();
+    for schema in [Schema::live(), Schema::reactors()] {
+        parked.extend(list_in(pool, &schema, projection, stream).await?);
+    }
+    Ok(parked)
+}
+
+async fn list_in(
+    pool: &PgPool,
+    schema: &Schema,
+    projection: Option<&str>,
+    stream: Option<StreamId>,
+) -> Result<Vec<ParkedStream>, sqlx::Error> {
+    let rows = sqlx::query(schema.sql(PARKED))
         .bind(projection)
         .bind(stream.map(|stream| stream.id))
         .bind(stream.map(|stream| stream.category.code()))
@@ -87,6 +103,7 @@ pub(crate) async fn list(
         // A category that only a newer release knows is that release's to retry.
         let Some(category) = Category::from_code(row.try_get("category")?) else { continue };
         parked.push(ParkedStream {
+            schema: schema.clone(),
             projection: row.try_get("projection")?,
             stream: StreamId::new(category, row.try_get("stream_id")?),
             shard: ShardId { category, shard: row.try_get::<i16, _>("shard")? as u16 },
@@ -108,17 +125,18 @@ pub async fn retry(
     projection: Option<&str>,
     stream: Option<StreamId>,
 ) -> Result<RetryReport, RetryError> {
-    retry_with(pool, vault, registry(), projection, stream).await
+    let all: Vec<_> = registry().iter().chain(reactors::known()).copied().collect();
+    retry_with(pool, vault, &all, projection, stream).await
 }
 
-/// The same with other projections than this release's.
+/// The same with other projections and reactors than this release's.
 ///
 /// # Errors
 /// See [`retry`].
 pub async fn retry_with(
     pool: &PgPool,
     vault: &Vault,
-    registry: Registry,
+    registry: &[&'static dyn AnyProjection],
     projection: Option<&str>,
     stream: Option<StreamId>,
 ) -> Result<RetryReport, RetryError> {
@@ -149,12 +167,12 @@ const WAITING: &str = "select sequence from {schema}.dead_letter
 
 const HEALED: &str = "with gone as (
          delete from {schema}.dead_letter where projection = $1 and category = $2 and shard = $3 and stream_id = $4
-     ), told as (
-         insert into {schema}.change (projection, category, shard, sequence, tenant, key, kind, late)
-         select $1, $2, $3, *, true from unnest($5::bigint[], $6::uuid[], $7::uuid[], $8::text[])
-         on conflict do nothing
      )
      update {schema}.checkpoint set parked = parked + 1 where projection = $1 and category = $2 and shard = $3";
+
+const TOLD: &str = "insert into {schema}.change (projection, category, shard, sequence, tenant, key, kind, late)
+     select $1, $2, $3, *, true from unnest($4::bigint[], $5::uuid[], $6::uuid[], $7::text[])
+     on conflict do nothing";
 
 /// Applies one stream; the inner error says why it stays parked.
 async fn retry_stream(
@@ -165,12 +183,10 @@ async fn retry_stream(
 ) -> Result<Result<u64, String>, RetryError> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    let schema = Schema::live();
-    place(sqlx::query(schema.sql(LOCK)), parked).fetch_optional(&mut *transaction).await?;
+    place(sqlx::query(parked.schema.sql(LOCK)), parked).fetch_optional(&mut *transaction).await?;
     // Behind the lock: a rebuild that switched meanwhile is seen, and none switches until this is done.
-    let home = match generation::live(&mut transaction, &parked.projection).await? {
-        Some(live) if live.is_of(projection.info()) => live.home,
-        Some(_) | None => return Ok(Err("another version of the projection made the live rows".to_owned())),
+    let Some(home) = home(&mut transaction, projection, parked).await? else {
+        return Ok(Err("another version of the projection made the live rows".to_owned()));
     };
     let waiting = waiting(&mut transaction, parked).await?;
     let run = match read(pool, vault, parked, &waiting).await? {
@@ -187,9 +203,22 @@ async fn retry_stream(
         Err(WriteError::Database(error)) => return Err(error.into()),
         Err(error) => return Ok(Err(error.to_string())),
     }
-    heal(&mut transaction, &schema, parked, &told).await?;
+    heal(&mut transaction, parked, &told).await?;
     transaction.commit().await?;
     Ok(Ok(waiting.len() as u64))
+}
+
+/// Where rows go: for a projection into its live generation, if that is of this version; for a reactor beside its checkpoint.
+async fn home(
+    connection: &mut PgConnection,
+    projection: &'static dyn AnyProjection,
+    parked: &ParkedStream,
+) -> Result<Option<Schema>, sqlx::Error> {
+    if !parked.schema.is_live() {
+        return Ok(Some(parked.schema.clone()));
+    }
+    let live = generation::live(connection, &parked.projection).await?;
+    Ok(live.filter(|live| live.is_of(projection.info())).map(|live| live.home))
 }
 
 /// Tells what was parked of a stream that a rebuild has applied, and parks it no longer.
@@ -202,9 +231,9 @@ pub(crate) async fn heal_rebuilt(
     let waiting = waiting(&mut *connection, parked).await?;
     let run = read(pool, vault, parked, &waiting).await?;
     match run {
-        Ok(run) => heal(connection, &Schema::live(), parked, &changes(projection, &run)).await?,
+        Ok(run) => heal(connection, parked, &changes(projection, &run)).await?,
         // It was applied, so it can be read.
-        Err(_) => heal(connection, &Schema::live(), parked, &Told::new()).await?,
+        Err(_) => heal(connection, parked, &Told::new()).await?,
     }
     Ok(())
 }
@@ -217,7 +246,7 @@ fn changes<'a>(projection: &'static dyn AnyProjection, run: &'a Run) -> Told<'a>
 
 /// The sequences of a stream's events that wait.
 async fn waiting(connection: &mut PgConnection, parked: &ParkedStream) -> Result<Vec<i64>, sqlx::Error> {
-    place(sqlx::query(Schema::live().sql(WAITING)), parked)
+    place(sqlx::query(parked.schema.sql(WAITING)), parked)
         .bind(parked.stream.id)
         .try_map(|row: sqlx::postgres::PgRow| row.try_get(0))
         .fetch_all(connection)
@@ -267,14 +296,13 @@ fn fold<'a>(projection: &'static dyn AnyProjection, run: &'a Run) -> Result<(Box
     Ok((batch, told))
 }
 
-async fn heal(
-    connection: &mut PgConnection,
-    schema: &Schema,
-    parked: &ParkedStream,
-    told: &Told<'_>,
-) -> Result<(), sqlx::Error> {
-    place(sqlx::query(schema.sql(HEALED)), parked)
-        .bind(parked.stream.id)
+async fn heal(connection: &mut PgConnection, parked: &ParkedStream, told: &Told<'_>) -> Result<(), sqlx::Error> {
+    let healed = place(sqlx::query(parked.schema.sql(HEALED)), parked).bind(parked.stream.id);
+    healed.execute(&mut *connection).await?;
+    if told.is_empty() {
+        return Ok(());
+    }
+    place(sqlx::query(parked.schema.sql(TOLD)), parked)
         .bind(told.iter().map(|(event, _)| event.sequence as i64).collect::<Vec<_>>())
         .bind(told.iter().map(|(event, _)| event.tenant).collect::<Vec<Uuid>>())
         .bind(told.iter().map(|(_, change)| change.key).collect::<Vec<_>>())
@@ -289,7 +317,7 @@ const NOTE: &str = "update {schema}.dead_letter set error = $5
 
 /// Keeps the new error with the first event of the stream.
 async fn note(pool: &PgPool, parked: &ParkedStream, error: &str) -> Result<(), sqlx::Error> {
-    place(sqlx::query(Schema::live().sql(NOTE)), parked)
+    place(sqlx::query(parked.schema.sql(NOTE)), parked)
         .bind(parked.stream.id)
         .bind(error.replace('\0', "\u{fffd}"))
         .bind(parked.sequence as i64)

@@ -64,11 +64,15 @@ pub struct Config {
     #[arg(id = "delivery_retry", long = "delivery-retry", env = "DOCKET_DELIVERY_RETRY", default_value = "5s",
           value_parser = parse_duration, value_name = "DURATION")]
     pub delivery_retry: Duration,
+    /// How long one attempt of a delivery may take; when a process dies in it, others try a third later than that
+    #[arg(id = "delivery_timeout", long = "delivery-timeout", env = "DOCKET_DELIVERY_TIMEOUT", default_value = "45s",
+          value_parser = parse_duration, value_name = "DURATION")]
+    pub delivery_timeout: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let Patience { attempts, first, .. } = Patience::default();
+        let Patience { attempts, first, attempt, .. } = Patience::default();
         Self {
             batch: 5000,
             lease_ttl: 5,
@@ -76,25 +80,33 @@ impl Default for Config {
             park_limit: 100,
             delivery_attempts: attempts,
             delivery_retry: first,
+            delivery_timeout: attempt,
         }
     }
 }
 
 impl Config {
     fn patience(&self) -> Patience {
-        Patience { attempts: self.delivery_attempts, first: self.delivery_retry, ..Patience::default() }
+        Patience {
+            attempts: self.delivery_attempts,
+            first: self.delivery_retry,
+            attempt: self.delivery_timeout,
+            ..Patience::default()
+        }
     }
 }
 
 impl Describe for Config {
     fn describe(&self) -> Vec<Setting> {
+        let ms = |duration: Duration| format!("{}ms", duration.as_millis());
         vec![
             Setting::new("DOCKET_PROJECTOR_BATCH", self.batch),
             Setting::new("DOCKET_PROJECTOR_LEASE_TTL", self.lease_ttl),
             Setting::new("DOCKET_PROJECTOR_CHANGE_RETENTION", self.change_retention),
             Setting::new("DOCKET_PROJECTOR_PARK_LIMIT", self.park_limit),
             Setting::new("DOCKET_DELIVERY_ATTEMPTS", self.delivery_attempts),
-            Setting::new("DOCKET_DELIVERY_RETRY", format!("{}ms", self.delivery_retry.as_millis())),
+            Setting::new("DOCKET_DELIVERY_RETRY", ms(self.delivery_retry)),
+            Setting::new("DOCKET_DELIVERY_TIMEOUT", ms(self.delivery_timeout)),
         ]
     }
 }

@@ -47,12 +47,13 @@ const LAG: &str = "select c.projection, c.category, c.shard, c.sequence, greates
      join write.shard s on s.category = c.category and s.shard = c.shard
      order by c.projection, c.category, c.shard";
 
-/// Every projection's lag in every shard that was ever worked; `pool` belongs to the projector's role or the owner's.
+/// Every projection's and reactor's lag in every shard that was ever worked; `pool` belongs to the projector's role or the owner's.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn lag(pool: &PgPool) -> Result<Vec<Lag>, sqlx::Error> {
-    let rows = sqlx::query(Schema::live().sql(LAG)).fetch_all(pool).await?;
+    let mut rows = sqlx::query(Schema::live().sql(LAG)).fetch_all(pool).await?;
+    rows.extend(sqlx::query(Schema::reactors().sql(LAG)).fetch_all(pool).await?);
     let mut lags = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(category) = Category::from_code(row.try_get("category")?) else { continue };

@@ -91,5 +91,15 @@ byId('steps').replaceChildren(...steps(location.origin).map(({ title, command })
   return make('li', '', heading, block);
 }));
 
+// --- the outbox, where mails go to a folder ---
+
+async function outbox(): Promise<void> {
+  try {
+    const answer = await fetch('/outbox', { signal: AbortSignal.timeout(giveUpMs) });
+    byId('outbox').hidden = !answer.ok;
+  } catch { /* no link */ }
+}
+void outbox();
+
 document.addEventListener('visibilitychange', () => { if (!document.hidden) void look(); });
 void watch();

@@ -3,6 +3,7 @@
 pub mod command_api;
 pub mod completions;
 pub mod config;
+pub mod deliveries;
 pub mod health;
 pub mod import;
 pub mod keys;
@@ -36,6 +37,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::Relay(args) => relay::run(args).await,
         Action::Replay(args) => replay::run(args).await,
         Action::Retry(args) => retry::run(args).await,
+        Action::Deliveries(args) => deliveries::run(args).await,
         Action::Log(args) => log::run(args).await,
         Action::Rebuild(args) => rebuild::run(args).await,
         Action::Keys(args) => keys::run(args).await,

@@ -6,6 +6,7 @@ use docket_platform::config::HttpArgs;
 use docket_platform::db::DbRole;
 use docket_platform::{Shutdown, serve};
 
+use crate::mail::MailArgs;
 use crate::node::Node;
 use crate::place::{self, Place};
 
@@ -27,6 +28,8 @@ pub struct Args {
     kafka: KafkaArgs,
     #[command(flatten)]
     projector: docket_projector::Config,
+    #[command(flatten)]
+    mail: MailArgs,
 }
 
 /// Runs until the process is told to end.
@@ -43,6 +46,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let installation = place::installation(&pool).await?;
     place::check_kafka(installation, kafka.as_ref()).await?;
     let mut node = Node::new(&args.place, (database, DbRole::Projector), (installation, kafka), bound, shutdown);
-    node.projector(args.projector);
+    node.projector(args.projector, &args.mail, args.place.embedded_folder())?;
     node.run(&args.http).await
 }

@@ -15,10 +15,11 @@ use docket_platform::{Shutdown, serve};
 use tokio::net::TcpListener;
 
 use super::migrate::Shards;
+use crate::mail::MailArgs;
 use crate::node::Node;
 use crate::people;
 use crate::place::{self, Home, Place};
-use crate::web::{contract, pages};
+use crate::web::{contract, outbox, pages};
 
 /// Every setting that there is: all roles are in this process.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,6 +55,8 @@ pub struct Args {
     projector: docket_projector::Config,
     #[command(flatten)]
     queries: docket_query_api::Config,
+    #[command(flatten)]
+    mail: MailArgs,
 }
 
 impl Describe for Args {
@@ -71,6 +74,7 @@ impl Describe for Args {
             self.commands.describe(),
             self.projector.describe(),
             self.queries.describe(),
+            self.mail.describe(),
         ]
         .concat()
     }
@@ -118,10 +122,15 @@ async fn up(
         node.keys(&keys);
         node.command_api(store, keys.clone(), args.commands.clone());
         node.relay(args.relay.clone());
-        node.projector(args.projector.clone());
+        let data = args.place.embedded_folder();
+        node.projector(args.projector.clone(), &args.mail, data.clone())?;
         node.query_api(keys, args.queries.clone(), &args.http)?;
-        for routes in [pages::start(), pages::graphiql(), pages::docs(), contract::router()] {
+        for routes in [pages::start(), pages::password(), pages::graphiql(), pages::docs(), contract::router()] {
             node.route(routes);
+        }
+        // Links that set passwords are shown to nobody but this machine.
+        if let (Some(outbox), true) = (args.mail.outbox(data), node.is_loopback()) {
+            node.route(outbox::router(outbox));
         }
         anyhow::Ok(())
     };

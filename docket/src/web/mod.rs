@@ -3,6 +3,7 @@
 //! Owns these paths and their caching. It must not know what a role's own routes do.
 
 pub mod contract;
+pub mod outbox;
 pub mod pages;
 
 use std::sync::Arc;

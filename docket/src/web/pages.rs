@@ -1,4 +1,4 @@
-//! The pages: the start page, GraphiQL and the REST documentation, all from files within the program.
+//! The pages: the start page, passwords, GraphiQL and the REST documentation, all from files within the program.
 //!
 //! Owns their paths, their caching and what a browser may do on them. Nothing is loaded from elsewhere, and the content security
 //! policy says so.
@@ -49,6 +49,13 @@ pub fn start() -> Router {
         .route("/", get(|headers| page("index.html", STRICT, headers)))
         .route("/assets/{*file}", get(asset))
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
+        .layer(CompressionLayer::new())
+}
+
+/// Where a mailed link leads: a new password.
+pub fn password() -> Router {
+    Router::new()
+        .route("/password", get(|headers| page("password/index.html", STRICT, headers)))
         .layer(CompressionLayer::new())
 }
 

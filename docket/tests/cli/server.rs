@@ -194,6 +194,15 @@ impl Server {
         (status, began.elapsed())
     }
 
+    /// Waits for a process that ends by itself.
+    pub fn ended(mut self) {
+        let end = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("it can be asked").is_none() {
+            assert!(Instant::now() < end, "it never ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// SIGKILL, which leaves its PostgreSQL behind.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

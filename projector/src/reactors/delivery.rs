@@ -27,8 +27,6 @@ use crate::{
 const AT_ONCE: usize = 16;
 /// The longest sleep without a look: retries become due without a bell.
 const POLL: Duration = Duration::from_secs(1);
-/// Beyond the time of an attempt, before others may try.
-const MARGIN: Duration = Duration::from_secs(15);
 /// For how long attempts under way may go on when the process ends.
 const LAST_CALL: Duration = Duration::from_secs(10);
 
@@ -147,7 +145,8 @@ impl Dispatch {
         let rows = sqlx::query(CLAIM)
             .bind(names)
             .bind(limit as i64)
-            .bind((self.patience.attempt + MARGIN).as_secs_f64())
+            // A third beyond the time of an attempt, before others may try.
+            .bind((self.patience.attempt * 4 / 3).as_secs_f64())
             .fetch_all(&self.pool)
             .await?;
         let mut claimed = Vec::with_capacity(rows.len());

@@ -17,12 +17,23 @@ mod backoff;
 mod delivery;
 mod intents;
 pub mod letters;
+mod mail;
 mod reactor;
 mod run;
 
 pub use backoff::Patience;
 pub use delivery::{Deliverer, Dispatch};
 pub use intents::register;
+pub use mail::{MAIL, Postman};
 pub use reactor::{Delivered, Delivery, DeliveryError, React, Reactor, Target};
 pub(crate) use run::Reacting;
 pub use run::registry;
+
+use crate::projection::{AnyProjection, Registry};
+
+/// The reactors of this release.
+#[must_use]
+pub fn known() -> Registry {
+    static KNOWN: [&dyn AnyProjection; 1] = [&MAIL];
+    &KNOWN
+}

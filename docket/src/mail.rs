@@ -1,0 +1,69 @@
+//! How this process sends mail: the settings, and the reactor's postman made of them.
+
+use std::path::PathBuf;
+
+use docket_log::Vault;
+use docket_platform::config::{Describe, Setting};
+use docket_platform::outgoing::{Outgoing, OutgoingArgs};
+use docket_projector::mail::{MailSettings, Mailer, ProviderKind};
+use docket_projector::reactors::{Deliverer, MAIL, Postman};
+use sqlx::PgPool;
+
+use crate::exit::Ending;
+
+/// Mail, and where its links lead.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct MailArgs {
+    /// Where people reach the pages of this installation, for the links in mails; without it the address that is listened on
+    #[arg(long, env = "DOCKET_PUBLIC_URL", value_name = "URL", help_heading = "Mail")]
+    public_url: Option<String>,
+    #[command(flatten)]
+    mail: MailSettings,
+    #[command(flatten)]
+    outgoing: OutgoingArgs,
+}
+
+impl Describe for MailArgs {
+    fn describe(&self) -> Vec<Setting> {
+        let public = Setting::optional("DOCKET_PUBLIC_URL", self.public_url());
+        [vec![public], self.mail.describe(), self.outgoing.describe()].concat()
+    }
+}
+
+impl MailArgs {
+    /// Set but empty is not set.
+    fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The folder that mails go to, where they go to one: `data` is the folder of an installation that lives in one.
+    pub fn outbox(&self, data: Option<PathBuf>) -> Option<PathBuf> {
+        let kinds = &self.mail.mail_providers.0;
+        if !kinds.is_empty() && !kinds.contains(&ProviderKind::Outbox) {
+            return None;
+        }
+        let named = self.mail.mail_outbox.clone().filter(|folder| !folder.as_os_str().is_empty());
+        named.or_else(|| data.map(|data| data.join("outbox")))
+    }
+
+    /// Who delivers mail here; nobody, where no provider is set. `pool` belongs to the projector's role, and `listening` is the
+    /// address of this process.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, which is a mistake in the usage.
+    pub fn deliverers(&self, data: Option<PathBuf>, pool: PgPool, listening: &str) -> anyhow::Result<Vec<Deliverer>> {
+        let base = self.public_url().unwrap_or(listening);
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            let sentence = "DOCKET_PUBLIC_URL is no address such as https://docket.example.com";
+            return Err(Ending::usage(sentence).into());
+        }
+        let mailer = Mailer::new(&self.mail, data.as_deref(), &Outgoing::new(&self.outgoing));
+        let mailer = mailer.map_err(|error| Ending::usage(error.to_string()))?;
+        if !mailer.has_providers() {
+            return Ok(Vec::new());
+        }
+        let postman = Postman::new(pool.clone(), Vault::new(pool), mailer, base);
+        Ok(vec![Deliverer { reactor: &MAIL, by: std::sync::Arc::new(postman) }])
+    }
+}
