@@ -49,7 +49,7 @@ impl fmt::Debug for Mailbox {
 /// One mail. `Debug` shows its id alone: address and text are personal, and the text may hold a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// The same in every attempt: providers that can tell one mail from another by it do.
+    /// The same in every attempt, even where the text differs: providers that can tell one mail from another by it do.
     pub id: Uuid,
     /// For whom.
     pub to: Mailbox,

@@ -53,17 +53,12 @@ impl Provider for Outbox {
     }
 }
 
-/// Writes the message whole or not at all, and answers the file's name: the earlier one, if an earlier attempt wrote it.
+/// Writes the message whole or not at all, and answers the file's name. An earlier attempt's file is replaced: its links are older.
 fn write(folder: &Path, mail: &Mail, message: &[u8], now: DateTime<Utc>) -> io::Result<String> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let ending = format!("-{}.eml", mail.id);
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.ends_with(&ending) && !name.starts_with('.')) {
-            return Ok(name.to_owned());
-        }
-    }
-    let name = format!("{}-{}{ending}", now.format("%Y%m%dT%H%M%SZ"), readable(&mail.subject));
+    let new = || format!("{}-{}{ending}", now.format("%Y%m%dT%H%M%SZ"), readable(&mail.subject));
+    let name = earlier(folder, &ending)?.unwrap_or_else(new);
     let temporary = folder.join(format!(".{}.tmp", mail.id));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(message)?;
@@ -71,6 +66,16 @@ fn write(folder: &Path, mail: &Mail, message: &[u8], now: DateTime<Utc>) -> io::
     fs::rename(&temporary, folder.join(&name))?;
     File::open(folder)?.sync_all()?;
     Ok(name)
+}
+
+/// The file that ends like this.
+fn earlier(folder: &Path, ending: &str) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(folder)? {
+        if let Some(name) = entry?.file_name().to_str().filter(|name| name.ends_with(ending)) {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// What of a subject may stand in a file's name anywhere.

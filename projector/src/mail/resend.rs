@@ -10,10 +10,12 @@ use futures_util::future::BoxFuture;
 use lettre::message::Mailbox as Address;
 use serde::Deserialize;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::provider::{Checked, Provider, ProviderError};
 
-/// Within 24 hours a request with the same key is answered as the first one was, and sends nothing.
+/// Within 24 hours a request with the same key is answered as the first one was, and sends nothing. One with the same key and another body
+/// is refused, so the key is made of the mail's id and its text: an attempt that bears a newer link is another mail.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The API of Resend.
@@ -41,6 +43,8 @@ struct Refused {
 impl Resend {
     fn request(&self, checked: &Checked) -> Result<Request, ProviderError> {
         let Checked { mail, to } = checked;
+        let written = [&mail.subject, &mail.text, &mail.html].map(|part| part.as_str()).join("\0");
+        let key = Uuid::new_v5(&mail.id, written.as_bytes());
         let body = json!({
             "from": self.from.to_string(),
             "to": [to.to_string()],
@@ -51,7 +55,7 @@ impl Resend {
         });
         Ok(Request::post(format!("{}/emails", self.base.trim_end_matches('/')))
             .bearer(self.key.expose())?
-            .header(IDEMPOTENCY_KEY, &mail.id.to_string())?
+            .header(IDEMPOTENCY_KEY, &key.to_string())?
             .json(&body)?
             .within(self.timeout))
     }
@@ -82,7 +86,7 @@ fn refused(answer: &Answer) -> ProviderError {
             ProviderError::Setup("it refused the key (400)".to_owned())
         }
         (422, "invalid_from_address") => ProviderError::Setup("it refused the sender (422)".to_owned()),
-        // An earlier attempt with this id is under way, or was sent with another text: another provider may take it.
+        // An earlier attempt is still under way.
         (409, _) => ProviderError::down("it is busy with an earlier attempt (409)"),
         (status @ (400 | 422 | 451), _) => ProviderError::Mail(format!("the mail was refused ({status})")),
         _ => ProviderError::of_status(answer),

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use docket_platform::ids;
-use docket_projector::mail::{MailError, Mailer};
+use docket_projector::mail::{Mail, MailError, Mailer};
 
 use crate::support::{Logs, mail, outgoing, settings};
 
@@ -38,7 +38,8 @@ async fn without_any_setting_mail_lies_in_the_data_folder_once_and_for_its_owner
     let outbox = data.0.join("outbox");
     let earlier = first.id.replacen("20", "19", 1);
     fs::rename(outbox.join(&first.id), outbox.join(&earlier)).expect("the mail");
-    // A hundred years later, after a crash, the same mail is sent again.
+    // A hundred years later, after a crash, the same mail is sent again, with another link in it.
+    let mail = Mail { text: "Follow another s3cret-link".to_owned(), ..mail };
     let again = data.mailer().send(&mail).await.expect("taken");
     assert_eq!((first.provider, &again.id), ("outbox", &earlier));
 
@@ -50,6 +51,7 @@ async fn without_any_setting_mail_lies_in_the_data_folder_once_and_for_its_owner
     assert_eq!((mode(&outbox), mode(&outbox.join(&earlier))), (0o700, 0o600));
     let text = fs::read_to_string(outbox.join(&earlier)).expect("a message");
     assert!(text.contains(&format!("Message-ID: <{}@localhost>\r\n", mail.id)), "{text}");
+    assert!(text.contains(&mail.text), "the newer link is the one that lies there: {text}");
     assert!(text.contains("To: ") && text.contains("multipart/alternative"));
     // The subject stands in the name of the file, which is why nothing secret may stand in a subject.
     assert!(!logs.text().contains("ada@reader.example") && !logs.text().contains("s3cret-link"));
