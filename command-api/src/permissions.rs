@@ -20,6 +20,32 @@ pub enum Action {
     Inspect,
 }
 
+impl Action {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Respond => "respond",
+            Self::Comment => "comment",
+            Self::Withdraw => "withdraw",
+            Self::Inspect => "inspect",
+        }
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Ask => "ask for a decision",
+            Self::Respond => "answer a consultation",
+            Self::Comment => "say something about a consultation",
+            Self::Withdraw => "take a consultation back: one's own, or as an administrator any",
+            Self::Inspect => "see how a process does",
+        }
+    }
+}
+
 /// The table: each action with the roles that may do it.
 pub const TABLE: [(Action, &[Role]); 5] = [
     (Action::Ask, &[Role::Requester, Role::Reviewer, Role::Admin]),

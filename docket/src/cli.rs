@@ -8,7 +8,7 @@ use docket_platform::config::{LogArgs, LogFormat};
 
 use crate::commands::{
     command_api, completions, config, deliveries, health, import, keys, log, migrate, projector, query_api, rebuild,
-    recover, relay, replay, retry, status, up,
+    recover, relay, replay, retry, roles, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -66,6 +66,8 @@ pub enum Action {
     Recover(recover::Args),
     /// Show or change the keys that sign access tokens
     Keys(keys::Args),
+    /// Show which role may do what
+    Roles(roles::Args),
     /// Show how far each projection is behind the log
     Status(status::Args),
     /// Ask a running docket whether it is ready

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
 mod consultation;
+mod doors;
 mod idempotency;
 mod input;
 mod login;

@@ -16,6 +16,7 @@ pub mod recover;
 pub mod relay;
 pub mod replay;
 pub mod retry;
+pub mod roles;
 pub mod status;
 pub mod up;
 
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::Replay(args) => replay::run(args).await,
         Action::Retry(args) => retry::run(args).await,
         Action::Deliveries(args) => deliveries::run(args).await,
+        Action::Roles(args) => roles::run(&args),
         Action::Log(args) => log::run(args).await,
         Action::Rebuild(args) => rebuild::run(args).await,
         Action::Keys(args) => keys::run(args).await,

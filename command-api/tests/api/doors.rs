@@ -1,0 +1,113 @@
+//! Every door of the command API, with who may not come through it: without a token, in a role that is not allowed, from another tenant.
+//! A route that is not listed here fails the test.
+
+use std::collections::BTreeSet;
+
+use axum::{body::Body, http::Request};
+use docket_command_api::permissions::{Action, allows};
+use docket_platform::{auth::Role, ids};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Answer, App, CONSULTATIONS, Member};
+
+/// Who may come in.
+#[derive(Clone, Copy)]
+enum Open {
+    /// Whoever has the address.
+    All,
+    /// Whoever has a token.
+    Known,
+    /// Whoever has a token of a role that may do this.
+    To(Action),
+}
+
+struct Door {
+    method: &'static str,
+    path: &'static str,
+    open: Open,
+    body: &'static str,
+}
+
+const fn door(method: &'static str, path: &'static str, open: Open, body: &'static str) -> Door {
+    Door { method, path, open, body }
+}
+
+const DOORS: [Door; 9] = [
+    door("post", "/api/v1/auth/login", Open::All, ""),
+    door("post", "/api/v1/auth/forgot-password", Open::All, ""),
+    door("post", "/api/v1/auth/reset-password", Open::All, ""),
+    door(
+        "post",
+        "/api/v1/auth/change-password",
+        Open::Known,
+        r#"{"current_password":"not the one","new_password":"orbit lantern mustard"}"#,
+    ),
+    door("get", "/api/v1/auth/cache-stats", Open::To(Action::Inspect), ""),
+    door("post", "/api/v1/consultations", Open::To(Action::Ask), r#"{"title":"t"}"#),
+    door("post", "/api/v1/consultations/{id}/responses", Open::To(Action::Respond), r#"{"decision":"approve"}"#),
+    door("post", "/api/v1/consultations/{id}/comments", Open::To(Action::Comment), r#"{"text":"x"}"#),
+    door("post", "/api/v1/consultations/{id}/withdrawal", Open::To(Action::Withdraw), "{}"),
+];
+
+impl Door {
+    async fn knock(&self, app: &App, by: Option<&Member>, id: Uuid) -> Answer {
+        let path = self.path.replace("{id}", &id.to_string());
+        let mut request = Request::builder().method(self.method.to_uppercase().as_str()).uri(path);
+        request =
+            request.header("content-type", "application/json").header("idempotency-key", ids::new_id().to_string());
+        if let Some(by) = by {
+            request = request.header("authorization", format!("Bearer {}", by.token));
+        }
+        app.send(request.body(Body::from(self.body)).unwrap()).await
+    }
+}
+
+#[test]
+fn every_route_is_listed_here() {
+    let document = serde_json::to_value(docket_command_api::openapi()).unwrap();
+    let mut described = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        described.extend(item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())));
+    }
+    let listed: BTreeSet<_> = DOORS.iter().map(|door| (door.method.to_owned(), door.path.to_owned())).collect();
+    assert_eq!(listed, described);
+}
+
+#[tokio::test]
+async fn no_route_lets_in_whom_it_must_not() {
+    let app = App::new().await;
+    let mut members = Vec::new();
+    for role in Role::ALL {
+        members.push((role, app.member(role.as_str(), role).await));
+    }
+    let elsewhere = ids::new_id();
+    docket_command_api::setup::create_organisation(&app.store, elsewhere, "Elsewhere").await.unwrap();
+    let stranger = app.member_of(elsewhere, "stranger", Role::Admin).await;
+    let theirs = app.post(&stranger, CONSULTATIONS, &json!({ "title": "theirs" })).await.expect(201).id();
+    for door in &DOORS {
+        let place = format!("{} {}", door.method, door.path);
+        if matches!(door.open, Open::All) {
+            let answer = door.knock(&app, None, theirs).await;
+            assert_ne!(answer.body["code"], "unauthorized", "{place}");
+            continue;
+        }
+        let answer = door.knock(&app, None, theirs).await.problem(401, "unauthorized");
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{place}");
+        for (role, member) in &members {
+            let allowed = match door.open {
+                Open::To(action) => allows(*role, action),
+                Open::All | Open::Known => true,
+            };
+            let foreign = door.knock(&app, Some(member), theirs).await;
+            assert_eq!(foreign.body["code"] == "forbidden", !allowed, "{place} as {role}: {}", foreign.body);
+            if allowed && door.path.contains("{id}") {
+                // Another's and nobody's are one and the same.
+                let nobodys = door.knock(&app, Some(member), ids::new_id()).await.problem(404, "not_found");
+                let bodies: [Value; 2] = [foreign.anonymous().1, nobodys.anonymous().1];
+                assert_eq!(bodies[0], bodies[1], "{place} as {role}");
+            }
+        }
+    }
+    assert_eq!(app.events_of(theirs).await, ["requested"], "and nothing happened behind any of them");
+}
