@@ -18,6 +18,7 @@ pub mod consultation;
 pub mod feed;
 pub mod graphql;
 pub mod identity;
+pub mod page;
 pub mod position;
 pub mod read;
 

@@ -13,7 +13,7 @@ use docket_events::consultation::{Decision, Rule, WithdrawalReason};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{history::Histories, page::Filter, rows::Stats};
+use super::{filter::Filter, history::Histories, rows::Stats};
 use crate::{
     feed::Changed,
     graphql::{Instant, error},

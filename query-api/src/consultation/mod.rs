@@ -2,9 +2,9 @@
 //!
 //! Owns the SQL over `read.consultation…` and the names that clients see. It decides nothing: that was done before.
 
+mod filter;
 mod graphql;
 mod history;
-mod page;
 mod query;
 pub mod rest;
 pub mod rows;

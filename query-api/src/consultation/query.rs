@@ -9,12 +9,13 @@ use docket_log::Position;
 use uuid::Uuid;
 
 use super::{
+    filter::Filter,
     graphql::{Consultation, ConsultationFilter, ConsultationStats},
-    page::{self, Cursor, Filter, LARGEST_PAGE},
     rows,
 };
 use crate::{
     graphql::{Asker, error},
+    page::{self, Cursor},
     position::{CONSULTATION, CONSULTATION_STATS, Entered, Source},
     read::ReadError,
 };
@@ -38,7 +39,7 @@ impl ConsultationQuery {
     }
 
     /// Consultations, newest first.
-    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    #[graphql(complexity = "page::cost(first, child_complexity)")]
     async fn consultations(
         &self,
         context: &Context<'_>,
@@ -52,7 +53,7 @@ impl ConsultationQuery {
         let asker = Asker::of(context)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         let filter = Filter::from(filter.unwrap_or_default());
-        page(asker, &filter, first, after.as_deref(), &wanted).await.map_err(error::from_read)
+        list(asker, &filter, first, after.as_deref(), &wanted).await.map_err(error::from_read)
     }
 
     /// Counts over all consultations of the organisation.
@@ -65,12 +66,6 @@ impl ConsultationQuery {
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         stats(asker, &wanted).await.map_err(error::from_read)
     }
-}
-
-/// Everything under a page is paid for once for each item that it may have.
-fn page_cost(first: Option<i32>, child_complexity: usize) -> usize {
-    let first = first.unwrap_or(page::DEFAULT_PAGE).clamp(1, LARGEST_PAGE);
-    1 + usize::try_from(first).unwrap_or(1) * child_complexity
 }
 
 async fn enter(asker: &Asker, source: Source, wanted: &Position, id: Option<Uuid>) -> Result<Entered, ReadError> {
@@ -90,7 +85,7 @@ pub async fn one(asker: &Asker, id: Uuid, wanted: &Position) -> Result<Option<Co
     Ok(found.map(Into::into))
 }
 
-async fn page(
+async fn list(
     asker: &Asker,
     filter: &Filter,
     first: Option<i32>,
@@ -110,7 +105,7 @@ async fn page(
     found.truncate(size);
     let mut connection = Connection::new(after.is_some(), more);
     connection.edges.extend(found.into_iter().map(|view| {
-        let cursor = Cursor { requested_at: view.requested_at, id: view.id }.encode();
+        let cursor = Cursor { at: view.requested_at, id: view.id }.encode();
         Edge::new(cursor, Consultation::from(view))
     }));
     Ok(connection)

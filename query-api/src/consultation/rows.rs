@@ -14,7 +14,8 @@ use serde_json::Value;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::page::{Cursor, Filter};
+use super::filter::Filter;
+use crate::page::Cursor;
 
 const COLUMNS: &str =
     "id, version, state, title, body, context, external_id, requested_by, requested_by_name, requested_at,
@@ -217,7 +218,7 @@ pub async fn page(
         query.push(" and requested_at < ").push_bind(to);
     }
     if let Some(cursor) = after {
-        query.push(" and (requested_at, id) < (").push_bind(cursor.requested_at);
+        query.push(" and (requested_at, id) < (").push_bind(cursor.at);
         query.push(", ").push_bind(cursor.id).push(")");
     }
     query.push(" order by requested_at desc, id desc limit ").push_bind(limit);

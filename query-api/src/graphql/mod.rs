@@ -31,7 +31,7 @@ use crate::{
     age::age,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories},
     feed::Hub,
-    identity::{self, IdentityQuery, Organisation},
+    identity::{self, IdentityQuery, MembersQuery, Organisation},
     position::{Gate, Seen},
     read::{self, ReadError},
 };
@@ -41,7 +41,7 @@ pub use scalars::Instant;
 
 /// The root fields of all features.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(ConsultationQuery, IdentityQuery, NodeQuery);
+pub struct Query(ConsultationQuery, IdentityQuery, MembersQuery, NodeQuery);
 
 type DocketSchema = Schema<Query, EmptyMutation, ConsultationSubscription>;
 

@@ -1,6 +1,8 @@
-//! Who asks, and for which organisation: the query `me`.
+//! Who asks, for which organisation, and who belongs to it: the queries `me` and `members`.
 //!
 //! Owns the SQL over the rows of people and organisations. The role is the token's: it is what counts now.
+
+mod members;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
 use docket_log::Position;
@@ -13,6 +15,8 @@ use crate::{
     position::IDENTITY,
     read::ReadError,
 };
+
+pub use members::MembersQuery;
 
 /// What a member of an organisation may do there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]

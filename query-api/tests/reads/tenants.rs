@@ -1,6 +1,12 @@
 //! No tenant sees another's data through any door.
 
-use docket_platform::db::DbRole;
+use std::time::Duration;
+
+use docket_platform::{
+    auth::{Principal, Role},
+    clock,
+    db::DbRole,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 use uuid::Uuid;
@@ -98,6 +104,70 @@ async fn me_is_who_the_token_says_and_nobody_else() {
     world.run(&format!("insert into read.member_v1 values ('{OURS}', '{}', 0, 'analyst', now())", person(1))).await;
     let (known, _) = world.query(&token, me).await;
     assert_eq!((&known["me"]["name"], &known["me"]["organisation"]["name"]), (&json!("Ada"), &json!("Ours")));
+}
+
+#[tokio::test]
+async fn members_are_those_of_the_organisation_and_addresses_are_for_administrators() {
+    let world = World::new().await;
+    for n in 1..=7 {
+        let role = ["admin", "reviewer", "requester", "analyst"][n % 4];
+        // Many at the same instant: the id decides then.
+        world
+            .run(&format!(
+                "insert into read.user_v1 values ('{0}', 0, 'Person {n}', 'p{n}@docket.example', now());
+                 insert into read.member_v1 values ('{OURS}', '{0}', 0, '{role}', '2026-01-0{1}T00:00:00Z')",
+                person(n as u128),
+                1 + n / 4
+            ))
+            .await;
+    }
+    world
+        .run(&format!(
+            "insert into read.user_v1 values ('{0}', 0, 'Stranger', 'stranger@docket.example', now());
+             insert into read.member_v1 values ('{THEIRS}', '{0}', 0, 'admin', now()), ('{THEIRS}', '{1}', 0, 'admin', now())",
+            person(99),
+            person(2)
+        ))
+        .await;
+    let fields = "edges { cursor node { id name email role since } } pageInfo { hasNextPage endCursor }";
+    let token = world.token(OURS).await;
+    let (mut names, mut after) = (Vec::new(), String::new());
+    loop {
+        let (page, position) = world.query(&token, &format!("{{ members(first: 3{after}) {{ {fields} }} }}")).await;
+        assert!(!position.is_empty());
+        for edge in page["members"]["edges"].as_array().unwrap() {
+            let node = &edge["node"];
+            names.push(node["name"].as_str().unwrap().to_owned());
+            // The asker is an analyst, and person 1.
+            let own = node["id"] == json!(person(1));
+            assert_eq!(node["email"] == json!("p1@docket.example"), own, "{node}");
+            assert_eq!(node["email"].is_null(), !own, "{node}");
+        }
+        if page["members"]["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+        after = format!(", after: {}", page["members"]["pageInfo"]["endCursor"]);
+    }
+    assert_eq!(names, (1..=7).map(|n| format!("Person {n}")).collect::<Vec<_>>());
+    let (reviewers, _) = world.query(&token, "{ members(role: REVIEWER) { edges { node { name role } } } }").await;
+    let reviewer = |n| json!({"node": {"name": format!("Person {n}"), "role": "REVIEWER"}});
+    assert_eq!(reviewers["members"]["edges"], json!([reviewer(1), reviewer(5)]));
+
+    let admin = Principal { user_id: person(4), tenant: OURS, role: Role::Admin };
+    let (admin, _) = world.keys.issue(admin, clock::now(), Duration::from_secs(600)).await.unwrap();
+    let (all, _) = world.query(&admin, &format!("{{ members {{ {fields} }} }}")).await;
+    let edges = all["members"]["edges"].as_array().unwrap();
+    assert!(edges.len() == 7 && edges.iter().all(|edge| edge["node"]["email"].is_string()), "{all}");
+    let elsewhere = world.token(THEIRS).await;
+    let (theirs, _) = world.query(&elsewhere, "{ members { edges { node { name } } } }").await;
+    let name = |name: &str| json!({"node": {"name": name}});
+    assert_eq!(theirs["members"]["edges"], json!([name("Person 2"), name("Stranger")]));
+    for (arguments, code) in
+        [("first: 0", "INVALID_ARGUMENT"), ("first: 101", "INVALID_ARGUMENT"), ("after: \"!\"", "INVALID_ARGUMENT")]
+    {
+        let query = format!("{{ members({arguments}) {{ edges {{ cursor }} }} }}");
+        assert_eq!(world.refused(&token, &query).await.1, code, "{arguments}");
+    }
 }
 
 #[tokio::test]

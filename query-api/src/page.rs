@@ -1,10 +1,9 @@
-//! Pages of consultations: what may be filtered by, and where the next page begins.
+//! Pages of lists: how large one is, what it costs, and where the next one begins.
 //!
-//! Owns the cursor. A cursor is a place in the order (newest first), never a position of the log.
+//! Owns the cursor. A cursor is a place in the order of a list, by time and id, never a position of the log.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use docket_domain::consultation::State;
 use uuid::Uuid;
 
 use crate::read::ReadError;
@@ -17,26 +16,11 @@ pub const LARGEST_PAGE: i32 = 100;
 /// The first byte of every cursor.
 const FORMAT: u8 = 1;
 
-/// Which consultations are asked for.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// In one of these states; empty: in any.
-    pub states: Vec<State>,
-    /// With this name given by the asker.
-    pub external_id: Option<String>,
-    /// Asked by this person.
-    pub requested_by: Option<Uuid>,
-    /// Asked after this instant.
-    pub requested_after: Option<DateTime<Utc>>,
-    /// Asked before this instant.
-    pub requested_before: Option<DateTime<Utc>>,
-}
-
-/// The place of one consultation in the order.
+/// The place of one item in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// When it was asked.
-    pub requested_at: DateTime<Utc>,
+    /// Its time.
+    pub at: DateTime<Utc>,
     /// Its id.
     pub id: Uuid,
 }
@@ -45,7 +29,7 @@ impl Cursor {
     /// The opaque text.
     pub fn encode(self) -> String {
         let mut bytes = vec![FORMAT];
-        bytes.extend(self.requested_at.timestamp_micros().to_be_bytes());
+        bytes.extend(self.at.timestamp_micros().to_be_bytes());
         bytes.extend(self.id.as_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -59,10 +43,10 @@ impl Cursor {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
             let (&format, rest) = bytes.split_first()?;
             let (micros, id) = rest.split_first_chunk::<8>()?;
-            let requested_at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
+            let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
             // What PostgreSQL cannot hold was never a row's.
-            let plausible = (0..10_000).contains(&chrono::Datelike::year(&requested_at));
-            (format == FORMAT && plausible).then_some(Self { requested_at, id: Uuid::from_slice(id).ok()? })
+            let plausible = (0..10_000).contains(&chrono::Datelike::year(&at));
+            (format == FORMAT && plausible).then_some(Self { at, id: Uuid::from_slice(id).ok()? })
         };
         read().ok_or_else(|| ReadError::argument("after", "use a cursor as it was answered."))
     }
@@ -80,6 +64,12 @@ pub fn size(first: Option<i32>) -> Result<usize, ReadError> {
     Ok(usize::try_from(first).unwrap_or_default())
 }
 
+/// The cost of a page: everything under it is paid for once for each item that it may have.
+pub fn cost(first: Option<i32>, child_complexity: usize) -> usize {
+    let first = first.unwrap_or(DEFAULT_PAGE).clamp(1, LARGEST_PAGE);
+    1 + usize::try_from(first).unwrap_or(1) * child_complexity
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,8 +77,8 @@ mod tests {
     #[test]
     fn a_cursor_reads_back_as_the_same_place() {
         for micros in [0, 1, 1_700_000_000_123_456, -1_000_000_000] {
-            let requested_at = DateTime::from_timestamp_micros(micros).unwrap();
-            let cursor = Cursor { requested_at, id: Uuid::from_u128(7) };
+            let at = DateTime::from_timestamp_micros(micros).unwrap();
+            let cursor = Cursor { at, id: Uuid::from_u128(7) };
             assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
         }
     }
