@@ -52,7 +52,7 @@ impl IntoResponse for RouteError {
         match self {
             Self::WrongPassword => Problem::forbidden("wrong_password", "The current password is wrong."),
             Self::Raced => Problem::conflict("password_changed", "The password was changed at the same time."),
-            Self::Unfit(unfit) => unfit.into(),
+            Self::Unfit(unfit) => unfit.problem("new_password"),
             Self::Password(error) => error.into(),
             Self::Database(error) => error::of_query(error),
             Self::Journal(error) => error::of_breaker(error),

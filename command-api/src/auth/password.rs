@@ -74,13 +74,15 @@ pub enum UnfitPassword {
     Guessable,
 }
 
-impl From<UnfitPassword> for Problem {
-    fn from(unfit: UnfitPassword) -> Self {
-        let code = match unfit {
-            UnfitPassword::Length => "invalid_length",
-            UnfitPassword::Guessable => "guessable",
+impl UnfitPassword {
+    /// The problem of a request whose field `field` holds it.
+    #[must_use]
+    pub fn problem(self, field: &'static str) -> Problem {
+        let code = match self {
+            Self::Length => "invalid_length",
+            Self::Guessable => "guessable",
         };
-        Self::validation(vec![FieldError::coded("password", code, unfit.to_string())])
+        Problem::validation(vec![FieldError::coded(field, code, self.to_string())])
     }
 }
 

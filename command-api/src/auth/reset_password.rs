@@ -99,7 +99,7 @@ impl IntoResponse for RouteError {
                 "invalid_token",
                 "This link was used, has expired, or is none of ours. Ask for a new one.",
             ),
-            Self::Unfit(unfit) => unfit.into(),
+            Self::Unfit(unfit) => unfit.problem("password"),
             Self::Password(error) => error.into(),
             Self::Database(error) => error::of_query(error),
             Self::Journal(error) => error::of_breaker(error),

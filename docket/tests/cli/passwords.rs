@@ -7,7 +7,7 @@ use docket_log::{Mode, in_both_modes};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::server::{Client, Credentials, Folder, Server, eventually};
+use super::server::{Client, Credentials, Folder, Server, eventually, secret};
 
 const NEW: &str = "orbit lantern mustard";
 
@@ -36,7 +36,10 @@ async fn post(url: &str, path: &str, body: &Value) -> (StatusCode, Value) {
 fn token(mail: &str) -> String {
     let unfolded = mail.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=");
     let (_, rest) = unfolded.split_once("#token=").expect("a link");
-    rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')).collect()
+    let token: String =
+        rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')).collect();
+    secret(&token);
+    token
 }
 
 in_both_modes!(a_forgotten_password_is_set_anew_by_the_mailed_link);
@@ -78,11 +81,6 @@ async fn a_forgotten_password_is_set_anew_by_the_mailed_link(mode: Mode) {
     let told = folder.mail_number(2).await;
     assert!(told.contains("password"), "{told}");
     assert!(server.stop().0.success());
-    // The log of the whole, and what is kept, hold neither link nor password.
-    let log = fs::read_to_string(folder.0.with_extension("log")).expect("a log");
-    for secret in [token(&mail).as_str(), NEW, &admin.password] {
-        assert!(!log.contains(secret), "a secret is in the log");
-    }
 }
 
 #[tokio::test]

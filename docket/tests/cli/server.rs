@@ -1,9 +1,11 @@
 //! A `docket` process under test, its data folder, and what a client asks of it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -17,6 +19,14 @@ use super::modes;
 
 /// How long anything may take before the test fails. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whatever must stand in no log: every password, token and key that any test of this program used.
+static SECRETS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Notes a secret: the logs of all servers are searched for it when their folder goes.
+pub fn secret(text: &str) {
+    SECRETS.lock().expect("no panic").insert(text.to_owned());
+}
 
 /// A data folder that goes with the test, and the settings of those that work on it.
 pub struct Folder(pub PathBuf, Vec<(&'static str, String)>);
@@ -91,8 +101,14 @@ impl Drop for Folder {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
+        let log = fs::read_to_string(log_of(&self.0)).unwrap_or_default();
         let _ = fs::remove_dir_all(&self.0);
         let _ = fs::remove_file(log_of(&self.0));
+        if !std::thread::panicking() {
+            let secrets = SECRETS.lock().expect("no panic").clone();
+            let line = log.lines().find(|line| secrets.iter().any(|secret| line.contains(secret.as_str())));
+            assert!(line.is_none(), "a secret is in the log: {line:?}");
+        }
     }
 }
 
@@ -179,6 +195,7 @@ impl Server {
         let line = self.said.iter().find(|line| line.starts_with(role)).expect("printed at the first start");
         let words: Vec<_> = line.split_whitespace().collect();
         let [_, email, password] = words.as_slice() else { panic!("{line}") };
+        secret(password);
         Credentials { email: (*email).to_owned(), password: (*password).to_owned() }
     }
 
@@ -247,6 +264,8 @@ impl Client {
         assert_eq!(answer.status(), StatusCode::OK);
         let answer: Value = answer.json().await.expect("JSON");
         let token = answer["access_token"].as_str().expect("a token").to_owned();
+        secret(&credentials.password);
+        secret(&token);
         Self { http, token }
     }
 
