@@ -10,12 +10,13 @@ use docket_events::{Category, Event, Recorded, consultation::ConsultationEvent};
 use docket_log::{Bell, Topic, Vault, journal::JournalReader};
 use docket_platform::Shutdown;
 use docket_projector::{
-    projection::{Poison, Schema},
+    projection::{AnyProjection, Poison, Schema},
     reactors::{
         Delivered, Deliverer, Delivery, DeliveryError, Dispatch, Patience, React, Reactor, Target,
         letters::{self, State},
         register, registry,
     },
+    retry::{RetryError, parked, retry_with},
     runtime::Engine,
 };
 use futures_util::future::BoxFuture;
@@ -307,6 +308,37 @@ async fn names_are_opened_at_the_delivery_and_what_was_erased_stays_so() {
     world.until(State::Done, 2).await;
     dispatching.stop().await;
     assert_eq!(told.given().last().map(name), Some(None));
+}
+
+#[tokio::test]
+async fn what_a_reactor_cannot_read_parks_its_stream_until_a_retry() {
+    let world = World::new().await;
+    let mut engine = noting(&world).await;
+    world.journal_raw(consultation(1), "docket.consultation.requested.v1", "{}").await;
+    world.say(consultation(1), commented()).await;
+    world.say(consultation(2), requested("two")).await;
+    settle(&mut engine).await;
+    assert_eq!(world.letters(State::Pending).await.len(), 2, "the other stream goes on");
+    let parked = parked(&world.pool).await.expect("listed");
+    let [parked] = parked.as_slice() else { panic!("one stream: {parked:?}") };
+    assert_eq!((parked.projection.as_str(), parked.stream, parked.events), ("teller", consultation(1), 2));
+
+    let teller: &[&dyn AnyProjection] = registry(&[&TELLER]);
+    let again = async |name| retry_with(&world.pool, &Vault::new(world.pool.clone()), teller, name, None).await;
+    assert!(matches!(again(Some("nobody")).await, Err(RetryError::NoSuchProjection(name)) if name == "nobody"));
+    let report = again(Some("teller")).await.expect("retried");
+    assert_eq!((report.healed.len(), report.parked.len()), (0, 1), "it is still as it was");
+    world
+        .sql("update write.journal j set data = o.data from write.journal o
+              where j.event_type = o.event_type and j.data = '{}' and o.data <> '{}' and j.event_type like '%requested.v1'")
+        .await;
+    let report = again(None).await.expect("retried");
+    assert_eq!((report.healed.len(), report.healed[0].events, report.parked.len()), (1, 2, 0));
+    assert_eq!(world.letters(State::Pending).await.len(), 4);
+    // The engine notices, and the stream goes on.
+    world.say(consultation(1), requested("once more")).await;
+    settle(&mut engine).await;
+    assert_eq!(world.letters(State::Pending).await.len(), 6);
 }
 
 #[tokio::test]
