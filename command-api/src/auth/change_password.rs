@@ -73,7 +73,7 @@ pub(super) async fn handler(
     principal: Principal,
     Json { value: Request { current_password, new_password }, .. }: Json<Request>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
-    password::check_strength(&new_password, &[])?;
+    password::check_strength(&new_password)?;
     let account = state.guarded_query(state.accounts.of_user(principal.user_id)).await?;
     let known = account.as_ref().map(|account| account.password_hash.clone());
     let verdict = state.hasher.verify(current_password, known).await?;

@@ -145,7 +145,7 @@ pub(super) async fn reset(
     axum::extract::State(state): axum::extract::State<State>,
     Json { value: ResetRequest { token, password }, .. }: Json<ResetRequest>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
-    password::check_strength(&password, &[])?;
+    password::check_strength(&password)?;
     let holder = async { mailed::holder(&mut *db::acquire(state.store.pool()).await?, RESET, &token).await };
     let user = state.guarded_query(holder).await?.ok_or(RouteError::InvalidToken)?;
     let hash = state.hasher.hash(password).await?;

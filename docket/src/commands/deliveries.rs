@@ -5,7 +5,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::ValueEnum;
 use docket_platform::db::DbRole;
-use docket_projector::reactors::letters::{self, Letter, State};
+use docket_projector::reactors::deliveries::{self, Entry, State};
 use uuid::Uuid;
 
 use crate::exit::Ending;
@@ -107,7 +107,7 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     let database = args.place.find().await?;
     let pool = args.place.pool(&database, DbRole::Projector);
     place::installation(&pool).await?;
-    let found = letters::list(&pool, args.state.into(), args.reactor.as_deref(), args.limit).await?;
+    let found = deliveries::list(&pool, args.state.into(), args.reactor.as_deref(), args.limit).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
         return Ok(());
@@ -115,8 +115,8 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     if found.is_empty() {
         println!("none is {}", State::from(args.state).name());
     }
-    for letter in &found {
-        println!("{}", line(letter));
+    for entry in &found {
+        println!("{}", line(entry));
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ async fn retry(args: RetryArgs) -> anyhow::Result<()> {
     let database = args.place.find().await?;
     let pool = args.place.pool(&database, DbRole::Projector);
     place::installation(&pool).await?;
-    match (letters::retry(&pool, args.id, args.reactor.as_deref()).await?, args.id) {
+    match (deliveries::retry(&pool, args.id, args.reactor.as_deref()).await?, args.id) {
         (0, Some(id)) => {
             Err(Ending::refused(format!("{id} is not among what was given up; nothing was changed")).into())
         }
@@ -144,8 +144,8 @@ async fn retry(args: RetryArgs) -> anyhow::Result<()> {
     }
 }
 
-fn line(letter: &Letter) -> String {
-    let Letter { id, reactor, target, state, attempts, noted_at, due_at, outcome, .. } = letter;
+fn line(entry: &Entry) -> String {
+    let Entry { id, reactor, target, state, attempts, noted_at, due_at, outcome, .. } = entry;
     let times = if *attempts == 1 { "attempt" } else { "attempts" };
     let next = due_at.map(|at| format!(", next {}", time(at))).unwrap_or_default();
     let outcome = outcome.as_deref().map(|text| format!(": {text}")).unwrap_or_default();

@@ -109,8 +109,11 @@ impl Dispatch {
         Self { pool, vault, deliverers: deliverers.into(), patience }
     }
 
-    /// Delivers until the shutdown, woken by `bell` when intents were noted in this process.
+    /// Delivers until the shutdown, or not at all where nobody does: then what is wanted waits for a process that has somebody. Woken by `bell` when intents were noted in this process.
     pub async fn run(self, bell: Bell, shutdown: Shutdown) {
+        if self.deliverers.is_empty() {
+            return;
+        }
         let mut bell = bell.listen();
         let mut under_way = JoinSet::new();
         while !shutdown.has_begun() {

@@ -4,12 +4,16 @@
 //! token for a link is made there: neither an intent nor the log holds any of them. How a letter looks is `mail::letters`'
 //! business, and how it is sent `mail`'s.
 
+use chrono::TimeDelta;
 use docket_events::{
     Category, Event, Recorded, StreamId,
     identity::{IdentityEvent, UserRegistered},
 };
 use docket_log::{Vault, journal, reader::ReadError, vault::VaultError};
-use docket_platform::auth::mailed::{self, Purpose};
+use docket_platform::{
+    auth::mailed::{self, Purpose},
+    clock,
+};
 use futures_util::{TryStreamExt, future::BoxFuture};
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
@@ -28,6 +32,9 @@ pub static MAIL: Reactor = Reactor::new("mail", &[Category::Identity], wants);
 
 const RESET_PASSWORD: &str = "reset_password";
 const PASSWORD_CHANGED: &str = "password_changed";
+
+/// A link that was asked for longer ago, while nobody delivered, is not expected any more.
+const STALE: TimeDelta = TimeDelta::days(1);
 
 fn wants(_: &Recorded, data: &Event) -> Result<Vec<Target>, Poison> {
     let Event::Identity(data) = data else { return Ok(Vec::new()) };
@@ -103,6 +110,9 @@ impl Postman {
         };
         let letter = match delivery.target.as_str() {
             RESET_PASSWORD if person.changed_since => return Ok(Delivered::Moot("the password was changed meanwhile")),
+            RESET_PASSWORD if clock::now() > delivery.event.time + STALE => {
+                return Ok(Delivered::Moot("it was asked for too long ago"));
+            }
             RESET_PASSWORD => {
                 let link = self.reset_link(delivery.event.stream).await?;
                 Letter::ResetPassword { link, valid: mailed::LIFETIME }

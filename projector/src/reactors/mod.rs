@@ -7,16 +7,17 @@
 //! | intents become deliveries, each at least once | `delivery` |
 //! | when to try again | `backoff` |
 //! | running all of it | `run` |
-//! | listing them, and trying dead ones again | `letters` |
+//! | listing them, and trying dead ones again | `deliveries` |
 //!
 //! The log is read by the same engine as for projections, over the schema `react`. A reactor begins where the log ends when it is
 //! registered, notes what it has to do in the transaction that moves its checkpoint, and delivers from there. An intent names its
 //! event and holds nothing of it: personal fields are opened at the delivery, so that what was erased is not sent.
 
 mod backoff;
+pub mod deliveries;
 mod delivery;
 mod intents;
-pub mod letters;
+
 mod mail;
 mod reactor;
 mod run;
@@ -27,11 +28,13 @@ pub use intents::register;
 pub use mail::{MAIL, Postman};
 pub use reactor::{Delivered, Delivery, DeliveryError, React, Reactor, Target};
 pub(crate) use run::Reacting;
-pub use run::registry;
 
 use crate::projection::{AnyProjection, Registry};
 
-/// The reactors of this release.
+/// The reactors of this release. What they want is noted by every projector, whether or not it has somebody who delivers.
+pub static REACTORS: [&Reactor; 1] = [&MAIL];
+
+/// The same, as the engine lists them.
 #[must_use]
 pub fn known() -> Registry {
     static KNOWN: [&dyn AnyProjection; 1] = [&MAIL];

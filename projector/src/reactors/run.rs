@@ -9,13 +9,14 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 
 use super::{
+    REACTORS,
     backoff::Patience,
+    deliveries,
     delivery::{Deliverer, Dispatch},
-    intents, letters,
-    reactor::Reactor,
+    intents, known,
 };
 use crate::{
-    projection::{AnyProjection, Registry, Schema},
+    projection::Schema,
     runtime::{self, Engine, EngineOptions},
 };
 
@@ -33,15 +34,6 @@ pub(crate) struct Reacting<R> {
     pub(crate) patience: Patience,
 }
 
-/// The engine's list of `reactors`.
-#[must_use]
-pub fn registry(reactors: &[&'static Reactor]) -> Registry {
-    let list: Vec<&'static dyn AnyProjection> =
-        reactors.iter().map(|reactor| *reactor as &'static dyn AnyProjection).collect();
-    // Made once, and needed until the process ends.
-    list.leak()
-}
-
 impl<R: Reader> Reacting<R> {
     /// Works the shards that are `held` until the shutdown; PostgreSQL may be down at any time.
     pub(crate) async fn run(
@@ -51,27 +43,26 @@ impl<R: Reader> Reacting<R> {
         shutdown: &Shutdown,
     ) {
         let Self { pool, vault, reader, deliverers, options, patience } = self;
-        let reactors: Vec<&'static Reactor> = deliverers.iter().map(|deliverer| deliverer.reactor).collect();
-        if reactors.is_empty() || !registered(&pool, &reactors, shutdown).await {
+        if !registered(&pool, shutdown).await {
             return;
         }
         let bell = Bell::new(Topic::React);
         let schema = Schema::reactors();
-        let engine = Engine::new(pool.clone(), vault.clone(), reader, registry(&reactors), schema, Some(bell.clone()))
+        let engine = Engine::new(pool.clone(), vault.clone(), reader, known(), schema, Some(bell.clone()))
             .with_options(options)
             .with_declines(declines);
         let dispatch = Dispatch::new(pool.clone(), vault, deliverers, patience);
         tokio::join!(
             runtime::work(engine, held, shutdown.clone()),
             dispatch.run(bell, shutdown.clone()),
-            letters::keep(pool, shutdown.clone()),
+            deliveries::keep(pool, shutdown.clone()),
         );
     }
 }
 
 /// Registers, however long it takes; false: the process ends.
-async fn registered(pool: &PgPool, reactors: &[&'static Reactor], shutdown: &Shutdown) -> bool {
-    while let Err(error) = intents::register(pool, reactors).await {
+async fn registered(pool: &PgPool, shutdown: &Shutdown) -> bool {
+    while let Err(error) = intents::register(pool, &REACTORS).await {
         tracing::warn!(%error, "the reactors cannot be registered yet");
         tokio::select! {
             () = shutdown.cancelled() => return false,

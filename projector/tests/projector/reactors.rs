@@ -10,11 +10,11 @@ use docket_events::{Category, Event, Recorded, consultation::ConsultationEvent};
 use docket_log::{Bell, Topic, Vault, journal::JournalReader};
 use docket_platform::Shutdown;
 use docket_projector::{
-    projection::{AnyProjection, Poison, Schema},
+    projection::{Poison, Registry, Schema},
     reactors::{
         Delivered, Deliverer, Delivery, DeliveryError, Dispatch, Patience, React, Reactor, Target,
-        letters::{self, State},
-        register, registry,
+        deliveries::{self, State},
+        register,
     },
     retry::{RetryError, parked, retry_with},
     runtime::Engine,
@@ -26,6 +26,8 @@ use crate::support::{World, commented, consultation, populate, requested, settle
 
 /// Whoever asked is told, and a board.
 static TELLER: Reactor = Reactor::new("teller", &[Category::Consultation], wants);
+
+static TELLERS: Registry = &[&TELLER];
 
 fn wants(_: &Recorded, data: &Event) -> Result<Vec<Target>, Poison> {
     let Event::Consultation(ConsultationEvent::Requested(_)) = data else { return Ok(Vec::new()) };
@@ -81,7 +83,7 @@ async fn noting(world: &World) -> Engine<JournalReader> {
 impl World {
     fn reacting(&self) -> Engine<JournalReader> {
         let vault = Vault::new(self.pool.clone());
-        Engine::new(self.pool.clone(), vault, self.reader(), registry(&[&TELLER]), Schema::reactors(), None)
+        Engine::new(self.pool.clone(), vault, self.reader(), TELLERS, Schema::reactors(), None)
     }
 
     fn dispatch(&self, by: Arc<dyn React>, patience: Patience) -> Dispatching {
@@ -92,11 +94,11 @@ impl World {
         Dispatching { shutdown, task }
     }
 
-    async fn letters(&self, state: State) -> Vec<letters::Letter> {
-        letters::list(&self.pool, state, Some("teller"), 1000).await.expect("listed")
+    async fn letters(&self, state: State) -> Vec<deliveries::Entry> {
+        deliveries::list(&self.pool, state, Some("teller"), 1000).await.expect("listed")
     }
 
-    async fn until(&self, state: State, count: usize) -> Vec<letters::Letter> {
+    async fn until(&self, state: State, count: usize) -> Vec<deliveries::Entry> {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
             let letters = self.letters(state).await;
@@ -178,8 +180,8 @@ async fn what_fails_is_tried_again_under_the_same_id_and_given_up_after_some_att
     // An operator tries it again, and somebody is there.
     let told = Told::taking();
     let dispatching = world.dispatch(told.clone(), quick());
-    assert_eq!(letters::retry(&world.pool, None, Some("another")).await.expect("retried"), 0);
-    assert_eq!(letters::retry(&world.pool, Some(dead.id), None).await.expect("retried"), 1);
+    assert_eq!(deliveries::retry(&world.pool, None, Some("another")).await.expect("retried"), 0);
+    assert_eq!(deliveries::retry(&world.pool, Some(dead.id), None).await.expect("retried"), 1);
     world.until(State::Done, 2).await;
     assert_eq!(told.given().iter().map(|delivery| (delivery.id, delivery.attempt)).collect::<Vec<_>>(), [(dead.id, 1)]);
     dispatching.stop().await;
@@ -199,6 +201,21 @@ async fn what_will_never_work_is_given_up_at_once_and_what_is_moot_is_done() {
     let dead = world.until(State::Dead, 1).await.remove(0);
     assert_eq!((dead.attempts, dead.outcome.as_deref()), (1, Some("there is no such board")));
     assert_eq!(world.until(State::Done, 1).await[0].outcome.as_deref(), Some("nobody asked"));
+    dispatching.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_delivers_waits_untried_for_somebody_who_does() {
+    let world = World::new().await;
+    let mut engine = noting(&world).await;
+    world.say(consultation(1), requested("one")).await;
+    settle(&mut engine).await;
+    let nobody = Dispatch::new(world.pool.clone(), Vault::new(world.pool.clone()), Vec::new(), quick());
+    nobody.run(Bell::new(Topic::React), Shutdown::new()).await;
+    let waiting = world.letters(State::Pending).await;
+    assert!(waiting.len() == 2 && waiting.iter().all(|entry| entry.attempts == 0), "{waiting:?}");
+    let dispatching = world.dispatch(Told::taking(), quick());
+    world.until(State::Done, 2).await;
     dispatching.stop().await;
 }
 
@@ -323,8 +340,7 @@ async fn what_a_reactor_cannot_read_parks_its_stream_until_a_retry() {
     let [parked] = parked.as_slice() else { panic!("one stream: {parked:?}") };
     assert_eq!((parked.projection.as_str(), parked.stream, parked.events), ("teller", consultation(1), 2));
 
-    let teller: &[&dyn AnyProjection] = registry(&[&TELLER]);
-    let again = async |name| retry_with(&world.pool, &Vault::new(world.pool.clone()), teller, name, None).await;
+    let again = async |name| retry_with(&world.pool, &Vault::new(world.pool.clone()), TELLERS, name, None).await;
     assert!(matches!(again(Some("nobody")).await, Err(RetryError::NoSuchProjection(name)) if name == "nobody"));
     let report = again(Some("teller")).await.expect("retried");
     assert_eq!((report.healed.len(), report.parked.len()), (0, 1), "it is still as it was");
@@ -356,8 +372,8 @@ async fn what_was_done_long_ago_is_forgotten_and_what_is_given_up_is_not() {
     world.until(State::Done, 1).await;
     dispatching.stop().await;
     let day = Duration::from_secs(86_400);
-    assert_eq!(letters::trim(&world.pool, day).await.expect("trimmed"), 0);
+    assert_eq!(deliveries::trim(&world.pool, day).await.expect("trimmed"), 0);
     world.sql("update react.intent set settled_at = settled_at - interval '2 days'").await;
-    assert_eq!(letters::trim(&world.pool, day).await.expect("trimmed"), 1);
+    assert_eq!(deliveries::trim(&world.pool, day).await.expect("trimmed"), 1);
     world.until(State::Dead, 1).await;
 }

@@ -49,7 +49,7 @@ impl State {
 
 /// An intent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Letter {
+pub struct Entry {
     /// Its id, the same in every attempt.
     pub id: Uuid,
     /// Whose it is.
@@ -74,7 +74,7 @@ pub struct Letter {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(pool: &PgPool, state: State, reactor: Option<&str>, limit: u32) -> Result<Vec<Letter>, sqlx::Error> {
+pub async fn list(pool: &PgPool, state: State, reactor: Option<&str>, limit: u32) -> Result<Vec<Entry>, sqlx::Error> {
     let rows = sqlx::query(
         "select id, reactor, event_id, target, state, attempts, noted_at, due_at, outcome from react.intent
          where state = $1 and ($2::text is null or reactor = $2) order by noted_at, id limit $3",
@@ -84,10 +84,10 @@ pub async fn list(pool: &PgPool, state: State, reactor: Option<&str>, limit: u32
     .bind(i64::from(limit))
     .fetch_all(pool)
     .await?;
-    let letter = |row: sqlx::postgres::PgRow| {
+    let entry = |row: sqlx::postgres::PgRow| {
         let state = State::of(row.try_get("state")?)
             .ok_or_else(|| sqlx::Error::Decode("an intent is in a state that this release does not know".into()))?;
-        Ok(Letter {
+        Ok(Entry {
             id: row.try_get("id")?,
             reactor: row.try_get("reactor")?,
             event_id: row.try_get("event_id")?,
@@ -99,7 +99,7 @@ pub async fn list(pool: &PgPool, state: State, reactor: Option<&str>, limit: u32
             outcome: row.try_get("outcome")?,
         })
     };
-    rows.into_iter().map(letter).collect()
+    rows.into_iter().map(entry).collect()
 }
 
 /// Tries what was given up again: one, or all of a reactor, or all. Answers how many.
