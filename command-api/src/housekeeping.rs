@@ -32,7 +32,11 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
             Ok(deleted) => tracing::info!(deleted, "idempotency rows beyond their time were deleted"),
             Err(error) => tracing::warn!(%error, "housekeeping failed and will be tried again"),
         }
-        let forget = async { mailed::forget_expired(&mut *db::acquire(&pool).await?).await };
+        let forget = async {
+            let mut door = db::door(&pool).await?;
+            mailed::forget_expired(&mut door).await?;
+            door.commit().await
+        };
         if let Err(error) = forget.await {
             tracing::warn!(%error, "mailed tokens beyond their time are not forgotten yet");
         }

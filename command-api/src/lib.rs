@@ -4,7 +4,7 @@
 //! ([`setup`]) and the tidying of the write side ([`housekeeping`]). It must not decide (that is `docket_domain`), must not order or
 //! store events (`docket_log`), and answers no reads of read models (`query-api`).
 //!
-//! A request goes: [`State`]'s router -> who ([`auth`]) and may they ([`permissions`]) -> strict JSON -> a command of the domain ->
+//! A request goes: [`State`]'s router -> who ([`auth`]) and may they ([`docket_platform::auth::permissions`]) -> strict JSON -> a command of the domain ->
 //! `docket_log::Store::execute` -> the resource as it is after the command, with `ETag` and `Docket-Position`.
 
 pub mod auth;
@@ -15,7 +15,6 @@ mod error;
 pub mod housekeeping;
 mod openapi;
 pub mod people;
-pub mod permissions;
 pub mod recover;
 pub mod scheduler;
 pub mod setup;

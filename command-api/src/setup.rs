@@ -5,8 +5,8 @@
 //! start at once exactly one prints it. It must not change what exists: the first registration, role and password stand.
 
 use docket_domain::identity::{
-    AddMember, CreateOrganisation, Organisation, Refusal, RegisterUser, User, add_member,
-    create_organisation as create, register_user,
+    AddMember, CreateOrganisation, Organisation, OrganisationCommand, Refusal, RegisterUser, User, decide_organisation,
+    register_user,
 };
 use docket_events::{Category, Metadata, StreamId, identity::Role};
 use docket_log::{Claim, CommandContext, ExecuteError, Outcome, Store};
@@ -158,10 +158,13 @@ pub async fn first_start(store: &Store, options: FirstStartOptions) -> Result<Op
 /// # Errors
 /// See [`SetupError`].
 pub async fn create_organisation(store: &Store, id: Uuid, name: &str) -> Result<(), SetupError> {
-    let command = CreateOrganisation { name: name.to_owned() };
+    let command = OrganisationCommand::Create(CreateOrganisation { name: name.to_owned(), admin: None });
     let context = CommandContext { tenant: id, metadata: by_setup(), ..CommandContext::default() };
     let stream = StreamId::new(Category::Identity, id);
-    match store.execute(&context, stream, |state: &Organisation, _| create(state, &command)).await? {
+    match store
+        .execute(&context, stream, |state: &Organisation, now| decide_organisation(state, command.clone(), now))
+        .await?
+    {
         Outcome::Accepted(_) => Ok(()),
         Outcome::Refused(refusal) => Err(refusal.into()),
     }
@@ -270,10 +273,14 @@ impl<'a> Setup<'a> {
     }
 
     async fn join(&self, plan: &Plan) -> Result<(), SetupError> {
-        let command = AddMember { user_id: plan.user_id, role: plan.role };
+        let command = OrganisationCommand::AddMember(AddMember { user_id: plan.user_id, role: plan.role });
         let context = CommandContext { tenant: plan.organisation, metadata: by_setup(), ..CommandContext::default() };
         let stream = StreamId::new(Category::Identity, plan.organisation);
-        match self.store.execute(&context, stream, |state: &Organisation, _| add_member(state, command)).await? {
+        match self
+            .store
+            .execute(&context, stream, |state: &Organisation, now| decide_organisation(state, command.clone(), now))
+            .await?
+        {
             // A role that was changed since stands.
             Outcome::Accepted(_) | Outcome::Refused(Refusal::AlreadyMember { .. }) => Ok(()),
             Outcome::Refused(refusal) => Err(refusal.into()),

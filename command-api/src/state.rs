@@ -88,7 +88,7 @@ impl State {
 
     /// The principal as events name it; none when the person is gone.
     pub(crate) async fn person(&self, principal: &Principal) -> Result<Option<Person>, BreakerError<ExecuteError>> {
-        let name = self.guarded(self.people.name(principal.user_id)).await?;
-        Ok(name.map(|name| Person::named(principal.user_id, &*name)))
+        let name = self.guarded(self.people.name(principal.id)).await?;
+        Ok(name.map(|name| Person::named(principal.id, &*name)))
     }
 }

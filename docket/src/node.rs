@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use docket_log::installation::follow_mode;
-use docket_log::{Bell, Installation, Kafka, Mode, Store, Topic, relay};
+use docket_log::{Bell, Installation, Kafka, Mode, Store, Topic, relay, revocations};
 use docket_platform::auth::Authenticator;
 use docket_platform::config::HttpArgs;
 use docket_platform::db::{self, Database, DbRole};
@@ -37,6 +37,9 @@ const READY_POLL: Duration = Duration::from_millis(20);
 /// Connections of the bells: two that listen, one that rings.
 const BELL_CONNECTIONS: u32 = 3;
 
+/// The connection of the one who watches what is taken away: never waiting behind others, so that it holds under any load.
+const REVOCATION_CONNECTIONS: u32 = 1;
+
 /// Connections of those who write letters.
 const MAIL_CONNECTIONS: u32 = 2;
 
@@ -44,6 +47,7 @@ const MAIL_CONNECTIONS: u32 = 2;
 pub struct Node<'a> {
     place: &'a Place,
     database: Database,
+    role: DbRole,
     installation: Installation,
     kafka: Option<Kafka>,
     mode: watch::Receiver<Mode>,
@@ -83,6 +87,7 @@ impl<'a> Node<'a> {
         Self {
             place,
             database,
+            role,
             installation,
             kafka,
             mode,
@@ -190,9 +195,17 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// Publishes the keys of access tokens, and keeps them fresh.
+    /// Publishes the keys of access tokens, and keeps them, and what was taken away, fresh.
     pub fn keys(&mut self, keys: &Arc<Authenticator>) {
         self.route(web::keys(keys.clone()));
+        let pool = self.database.pool(self.role, REVOCATION_CONNECTIONS, self.place.database.acquire_timeout);
+        let (known, shards, stop) = (keys.revocations().clone(), self.installation.shards, self.shutdown.token());
+        let watched = known.clone();
+        self.health.register("revocations", move || {
+            let stale = watched.is_stale();
+            async move { if stale { Err("stale") } else { Ok(()) } }
+        });
+        self.shutdown.spawn(async move { revocations::follow(pool, shards, &known, stop).await });
         let (keys, shutdown) = (keys.clone(), self.shutdown.clone());
         self.shutdown.spawn(async move {
             loop {

@@ -215,7 +215,7 @@ enum Rule {
 type Header = (&'static str, bool, Rule, &'static str, &'static str);
 
 /// CloudEvents' own attributes first, then Docket's extensions of them, then what is no part of CloudEvents.
-const HEADERS: [Header; 17] = [
+const HEADERS: [Header; 18] = [
     ("ce_specversion", true, Rule::Exactly("1.0"), "The version of CloudEvents.", "1.0"),
     (
         "ce_id",
@@ -258,6 +258,13 @@ const HEADERS: [Header; 17] = [
         Rule::Uuid,
         "Who commanded it; absent for the clock.",
         "01990000-0000-7000-8000-000000000001",
+    ),
+    (
+        "ce_session",
+        false,
+        Rule::Uuid,
+        "The session it was commanded from; absent for keys and the clock.",
+        "01990000-0000-7000-8000-000000000002",
     ),
     ("ce_correlationid", false, Rule::Text, "Shared by everything that one outer request set off.", "order-7"),
     ("ce_causationid", false, Rule::Text, "The request or event that directly caused it.", "request-8"),

@@ -116,16 +116,39 @@ family!(ConsultationEvent, Category::Consultation, {
 
 family!(IdentityEvent, Category::Identity, {
     "docket.identity.user_registered.v1" => UserRegistered,
-    "docket.identity.organisation_created.v1" => OrganisationCreated,
-    "docket.identity.member_added.v1" => MemberAdded,
+    "docket.identity.verification_requested.v1" => VerificationRequested,
+    "docket.identity.address_verified.v1" => AddressVerified,
     "docket.identity.password_reset_requested.v1" => PasswordResetRequested,
     "docket.identity.password_changed.v1" => PasswordChanged,
+    "docket.identity.all_sessions_revoked.v1" => AllSessionsRevoked,
+    "docket.identity.second_factor_enabled.v1" => SecondFactorEnabled,
+    "docket.identity.second_factor_disabled.v1" => SecondFactorDisabled,
+    "docket.identity.recovery_code_used.v1" => RecoveryCodeUsed,
+    "docket.identity.locked_out.v1" => LockedOut,
+    "docket.identity.organisation_created.v1" => OrganisationCreated,
+    "docket.identity.member_added.v1" => MemberAdded,
+    "docket.identity.member_invited.v1" => MemberInvited,
+    "docket.identity.invitation_revoked.v1" => InvitationRevoked,
+    "docket.identity.invitation_accepted.v1" => InvitationAccepted,
+    "docket.identity.role_changed.v1" => RoleChanged,
+    "docket.identity.member_removed.v1" => MemberRemoved,
+    "docket.identity.group_created.v1" => GroupCreated,
+    "docket.identity.group_renamed.v1" => GroupRenamed,
+    "docket.identity.group_deleted.v1" => GroupDeleted,
+    "docket.identity.group_member_added.v1" => GroupMemberAdded,
+    "docket.identity.group_member_removed.v1" => GroupMemberRemoved,
+    "docket.identity.second_factor_demanded.v1" => SecondFactorDemanded,
+    "docket.identity.session_started.v1" => SessionStarted,
+    "docket.identity.session_revoked.v1" => SessionRevoked,
+    "docket.identity.api_key_created.v1" => ApiKeyCreated,
+    "docket.identity.api_key_rotated.v1" => ApiKeyRotated,
+    "docket.identity.api_key_revoked.v1" => ApiKeyRevoked,
 });
 
 /// Any event of any category: what readers of the whole log see.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// Of a user or an organisation.
+    /// Of a user, an organisation, a session or an API key.
     Identity(IdentityEvent),
     /// Of a consultation.
     Consultation(ConsultationEvent),

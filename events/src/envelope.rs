@@ -16,6 +16,9 @@ pub struct Metadata {
     /// The principal that commanded it; none for the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Uuid>,
+    /// The session that the principal commanded it from; the session's first event says where that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Uuid>,
     /// Ties everything together that one outer request set off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
@@ -90,6 +93,8 @@ struct CloudEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     correlationid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     causationid: Option<String>,
@@ -132,6 +137,7 @@ impl Recorded {
             tenant: self.tenant,
             recordedtime: self.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true),
             principal: meta.principal,
+            session: meta.session,
             correlationid: meta.correlation_id,
             causationid: meta.causation_id,
             traceparent: meta.traceparent,

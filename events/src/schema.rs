@@ -9,7 +9,7 @@ use crate::{consultation as c, identity as i};
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 12] = [
+pub(crate) const TYPES: [Entry; 35] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.commented.v1", SchemaGenerator::root_schema_for::<c::Commented>),
     ("docket.consultation.vote_cast.v1", SchemaGenerator::root_schema_for::<c::VoteCast>),
@@ -18,10 +18,33 @@ pub(crate) const TYPES: [Entry; 12] = [
     ("docket.consultation.timed_out.v1", SchemaGenerator::root_schema_for::<c::TimedOut>),
     ("docket.consultation.late_response_recorded.v1", SchemaGenerator::root_schema_for::<c::LateResponseRecorded>),
     ("docket.identity.user_registered.v1", SchemaGenerator::root_schema_for::<i::UserRegistered>),
-    ("docket.identity.organisation_created.v1", SchemaGenerator::root_schema_for::<i::OrganisationCreated>),
-    ("docket.identity.member_added.v1", SchemaGenerator::root_schema_for::<i::MemberAdded>),
+    ("docket.identity.verification_requested.v1", SchemaGenerator::root_schema_for::<i::VerificationRequested>),
+    ("docket.identity.address_verified.v1", SchemaGenerator::root_schema_for::<i::AddressVerified>),
     ("docket.identity.password_reset_requested.v1", SchemaGenerator::root_schema_for::<i::PasswordResetRequested>),
     ("docket.identity.password_changed.v1", SchemaGenerator::root_schema_for::<i::PasswordChanged>),
+    ("docket.identity.all_sessions_revoked.v1", SchemaGenerator::root_schema_for::<i::AllSessionsRevoked>),
+    ("docket.identity.second_factor_enabled.v1", SchemaGenerator::root_schema_for::<i::SecondFactorEnabled>),
+    ("docket.identity.second_factor_disabled.v1", SchemaGenerator::root_schema_for::<i::SecondFactorDisabled>),
+    ("docket.identity.recovery_code_used.v1", SchemaGenerator::root_schema_for::<i::RecoveryCodeUsed>),
+    ("docket.identity.locked_out.v1", SchemaGenerator::root_schema_for::<i::LockedOut>),
+    ("docket.identity.organisation_created.v1", SchemaGenerator::root_schema_for::<i::OrganisationCreated>),
+    ("docket.identity.member_added.v1", SchemaGenerator::root_schema_for::<i::MemberAdded>),
+    ("docket.identity.member_invited.v1", SchemaGenerator::root_schema_for::<i::MemberInvited>),
+    ("docket.identity.invitation_revoked.v1", SchemaGenerator::root_schema_for::<i::InvitationRevoked>),
+    ("docket.identity.invitation_accepted.v1", SchemaGenerator::root_schema_for::<i::InvitationAccepted>),
+    ("docket.identity.role_changed.v1", SchemaGenerator::root_schema_for::<i::RoleChanged>),
+    ("docket.identity.member_removed.v1", SchemaGenerator::root_schema_for::<i::MemberRemoved>),
+    ("docket.identity.group_created.v1", SchemaGenerator::root_schema_for::<i::GroupCreated>),
+    ("docket.identity.group_renamed.v1", SchemaGenerator::root_schema_for::<i::GroupRenamed>),
+    ("docket.identity.group_deleted.v1", SchemaGenerator::root_schema_for::<i::GroupDeleted>),
+    ("docket.identity.group_member_added.v1", SchemaGenerator::root_schema_for::<i::GroupMemberAdded>),
+    ("docket.identity.group_member_removed.v1", SchemaGenerator::root_schema_for::<i::GroupMemberRemoved>),
+    ("docket.identity.second_factor_demanded.v1", SchemaGenerator::root_schema_for::<i::SecondFactorDemanded>),
+    ("docket.identity.session_started.v1", SchemaGenerator::root_schema_for::<i::SessionStarted>),
+    ("docket.identity.session_revoked.v1", SchemaGenerator::root_schema_for::<i::SessionRevoked>),
+    ("docket.identity.api_key_created.v1", SchemaGenerator::root_schema_for::<i::ApiKeyCreated>),
+    ("docket.identity.api_key_rotated.v1", SchemaGenerator::root_schema_for::<i::ApiKeyRotated>),
+    ("docket.identity.api_key_revoked.v1", SchemaGenerator::root_schema_for::<i::ApiKeyRevoked>),
 ];
 
 /// Every event type with the schema of its data.

@@ -60,6 +60,7 @@ pub mod position;
 pub mod reader;
 pub mod recover;
 pub mod relay;
+pub mod revocations;
 mod statement;
 pub mod store;
 mod stories;

@@ -302,9 +302,23 @@ async fn begin(
     tenant: Uuid,
     begin: &'static str,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let connection = acquire(pool).await?;
     // Safe: a UUID prints as hexadecimal digits and hyphens, whatever its bytes.
-    let statement = AssertSqlSafe(format!("{begin}; SET LOCAL docket.tenant = '{}'", tenant.hyphenated()));
+    begin_with(pool, AssertSqlSafe(format!("{begin}; SET LOCAL docket.tenant = '{}'", tenant.hyphenated()))).await
+}
+
+/// Begins a transaction that sees the rows of the schema `auth` of everybody: where somebody is let in, there is no tenant yet.
+///
+/// # Errors
+/// As [`acquire`], or when the server refuses.
+pub async fn door(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin_with(pool, "BEGIN; SET LOCAL docket.door = 'identity'").await
+}
+
+async fn begin_with(
+    pool: &PgPool,
+    statement: impl sqlx::SqlSafeStr,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let connection = acquire(pool).await?;
     Transaction::begin(connection, Some(sqlx::SqlSafeStr::into_sql_str(statement))).await
 }
 

@@ -61,8 +61,8 @@ async fn measure(server: &Server, count: usize, report: &mut Report) -> Result<(
     let known = Arc::new(requests(&[server.token(0).await?]));
     let database = Database::embedded(server.cluster().await?.connect_options(OWNER, DATABASE));
     let keys = load_keys(&database.pool(DbRole::Writer, 1, Duration::from_secs(5))).await?;
-    let principal = Principal { user_id: ids::new_id(), tenant: ids::new_id(), role: Role::Admin };
-    let fresh = |_| keys.issue(&Claims::new(principal, ids::new_id(), clock::now(), Duration::from_secs(900)));
+    let principal = Principal::member(ids::new_id(), ids::new_id(), Role::Admin);
+    let fresh = |_| keys.issue(&Claims::new(&principal.into(), ids::new_id(), clock::now(), Duration::from_secs(900)));
     let fresh = Arc::new(requests(&(0..count).map(fresh).collect::<Result<Vec<_>, _>>()?));
     rate(&server.address, &known, count).await?;
     // Before and after, since machines drift.

@@ -85,7 +85,7 @@ impl Accounts {
         let hmac = self.email_hmac(email).await?;
         sqlx::query_as("select user_id, password_hash, organisation from auth.account where email_hmac = $1")
             .bind(hmac)
-            .fetch_optional(&mut *db::acquire(&self.pool).await?)
+            .fetch_optional(&mut *db::door(&self.pool).await?)
             .await
     }
 
@@ -96,7 +96,7 @@ impl Accounts {
     pub async fn of_user(&self, user_id: Uuid) -> Result<Option<Account>, sqlx::Error> {
         sqlx::query_as("select user_id, password_hash, organisation from auth.account where user_id = $1")
             .bind(user_id)
-            .fetch_optional(&mut *db::acquire(&self.pool).await?)
+            .fetch_optional(&mut *db::door(&self.pool).await?)
             .await
     }
 
@@ -107,7 +107,7 @@ impl Accounts {
     pub async fn exists(&self, user_id: Uuid) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar("select exists (select from auth.account where user_id = $1)")
             .bind(user_id)
-            .fetch_one(&mut *db::acquire(&self.pool).await?)
+            .fetch_one(&mut *db::door(&self.pool).await?)
             .await
     }
 
@@ -117,6 +117,7 @@ impl Accounts {
     /// When the database does not answer.
     pub async fn insert(&self, account: &Account, email: &str) -> Result<bool, sqlx::Error> {
         let hmac = self.email_hmac(email).await?;
+        let mut door = db::door(&self.pool).await?;
         let done = sqlx::query(
             "insert into auth.account (user_id, email_hmac, password_hash, organisation) values ($1, $2, $3, $4)
              on conflict do nothing",
@@ -125,8 +126,9 @@ impl Accounts {
         .bind(hmac)
         .bind(&account.password_hash)
         .bind(account.organisation)
-        .execute(&mut *db::acquire(&self.pool).await?)
+        .execute(&mut *door)
         .await?;
+        door.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -135,14 +137,16 @@ impl Accounts {
     /// # Errors
     /// When the database does not answer.
     pub async fn replace_hash(&self, account: &Account, hash: &str) -> Result<bool, sqlx::Error> {
+        let mut door = db::door(&self.pool).await?;
         let done = sqlx::query(
             "update auth.account set password_hash = $3, updated_at = now() where user_id = $1 and password_hash = $2",
         )
         .bind(account.user_id)
         .bind(&account.password_hash)
         .bind(hash)
-        .execute(&mut *db::acquire(&self.pool).await?)
+        .execute(&mut *door)
         .await?;
+        door.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 }

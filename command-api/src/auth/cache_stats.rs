@@ -3,16 +3,15 @@
 use axum::Json as Answer;
 use docket_platform::{
     Problem,
-    auth::{CacheStats, Principal},
+    auth::{
+        CacheStats, Principal,
+        permissions::{self, Action},
+    },
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    openapi::ReadProblems,
-    permissions::{self, Action},
-    state::State,
-};
+use crate::{openapi::ReadProblems, state::State};
 
 /// The figures of one process, since it started.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,6 +48,6 @@ pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     principal: Principal,
 ) -> Result<Answer<Stats>, Problem> {
-    permissions::check(principal.role, Action::Inspect)?;
+    permissions::check(&principal, Action::Inspect)?;
     Ok(Answer(state.authenticator.cache_stats().await.into()))
 }

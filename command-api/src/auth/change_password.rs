@@ -74,7 +74,7 @@ pub(super) async fn handler(
     Json { value: Request { current_password, new_password }, .. }: Json<Request>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
     password::check_strength(&new_password)?;
-    let account = state.guarded_query(state.accounts.of_user(principal.user_id)).await?;
+    let account = state.guarded_query(state.accounts.of_user(principal.id)).await?;
     let known = account.as_ref().map(|account| account.password_hash.clone());
     let verdict = state.hasher.verify(current_password, known).await?;
     let (Some(account), Verdict::Right { .. }) = (account, verdict) else {

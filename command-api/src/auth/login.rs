@@ -138,7 +138,7 @@ pub(super) async fn handler(
     let Some(name) = state.guarded(state.people.name(account.user_id)).await? else {
         return Err(RouteError::InvalidCredentials);
     };
-    let principal = Principal { user_id: account.user_id, tenant: account.organisation, role };
+    let principal = Principal::member(account.user_id, account.organisation, role);
     Ok(Answer(LoggedIn {
         access_token: issue(&state, principal).await?,
         token_type: "Bearer",
@@ -154,7 +154,7 @@ async fn role_of(state: &State, account: &Account) -> Result<Option<Role>, Break
     let stream = StreamId::new(Category::Identity, account.organisation);
     let load = async { Ok(state.store.load::<Organisation>(stream, None).await?) };
     let (loaded, _) = state.guarded(load).await?;
-    Ok(loaded.state.members.get(&account.user_id).map(|role| match role {
+    Ok(loaded.state.role_of(account.user_id).map(|role| match role {
         identity::Role::Admin => Role::Admin,
         identity::Role::Reviewer => Role::Reviewer,
         identity::Role::Requester => Role::Requester,

@@ -21,7 +21,6 @@ use docket_platform::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use sqlx::Connection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -125,7 +124,7 @@ pub(super) async fn forgot(
     let user = account.map_or_else(ids::new_id, |account| account.user_id);
     let stream = StreamId::new(Category::Identity, user);
     let context = CommandContext::default();
-    let wish = state.store.execute(&context, stream, |user: &User, now| request_password_reset(user, now));
+    let wish = state.store.execute(&context, stream, |user: &User, now| request_password_reset(user, None, now));
     match state.guarded(wish).await? {
         Outcome::Accepted(_) | Outcome::Refused(_) => {}
     }
@@ -146,7 +145,7 @@ pub(super) async fn reset(
     Json { value: ResetRequest { token, password }, .. }: Json<ResetRequest>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
     password::check_strength(&password)?;
-    let holder = async { mailed::holder(&mut *db::acquire(state.store.pool()).await?, RESET, &token).await };
+    let holder = async { mailed::holder(&mut *db::door(state.store.pool()).await?, RESET, &token).await };
     let user = state.guarded_query(holder).await?.ok_or(RouteError::InvalidToken)?;
     let hash = state.hasher.hash(password).await?;
     // The event first: should we die before the row is written, the link is still good, and the same event is found again.
@@ -174,7 +173,7 @@ pub(super) async fn journal(
     };
     let context = CommandContext { idempotency: once_for.map(once), ..CommandContext::default() };
     let stream = StreamId::new(Category::Identity, user);
-    let change = state.store.execute(&context, stream, |user: &User, _| change_password(user, proof));
+    let change = state.store.execute(&context, stream, |user: &User, _| change_password(user, proof, None));
     match state.guarded(change).await? {
         Outcome::Accepted(_) => Ok(true),
         Outcome::Refused(Refusal::NoSuchUser) => Ok(false),
@@ -184,8 +183,7 @@ pub(super) async fn journal(
 
 /// Uses the token up and puts the new hash in place, both or neither. False: somebody was faster.
 async fn write(state: &State, user: Uuid, hash: &str, token: &SecretString) -> Result<bool, sqlx::Error> {
-    let mut connection = db::acquire(state.store.pool()).await?;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = db::door(state.store.pool()).await?;
     if !mailed::redeem(&mut transaction, RESET, token).await? {
         return Ok(false);
     }

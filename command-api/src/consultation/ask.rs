@@ -15,7 +15,9 @@ use super::{
     error::RouteError,
     run,
 };
-use crate::{openapi::CommandProblems, permissions::Action, state::State};
+use docket_platform::auth::permissions::Action;
+
+use crate::{openapi::CommandProblems, state::State};
 
 /// What is to be decided.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -16,7 +16,9 @@ use super::{
     error::RouteError,
     run,
 };
-use crate::{openapi::CommandProblems, permissions::Action, state::State};
+use docket_platform::auth::permissions::Action;
+
+use crate::{openapi::CommandProblems, state::State};
 
 /// What is said.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -13,15 +13,15 @@ use docket_events::Metadata;
 use docket_log::{CommandContext, IdempotencyKey, Statuses};
 use docket_platform::{
     FieldError, Problem,
-    auth::Principal,
+    auth::{
+        Principal,
+        permissions::{self, Action},
+    },
     http::{self, IfMatch, RequestContext},
 };
 use sha2::{Digest, Sha256};
 
-use crate::{
-    permissions::{self, Action},
-    state::State,
-};
+use crate::state::State;
 
 /// The action that a route needs leave for.
 pub(super) trait Needs: Send + Sync {
@@ -49,7 +49,7 @@ impl<N: Needs> FromRequestParts<State> for Envelope<N> {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, state).await?;
-        permissions::check(principal.role, N::ACTION)?;
+        permissions::check(&principal, N::ACTION)?;
         let http::IdempotencyKey(key) = http::IdempotencyKey::from_request_parts(parts, state).await?;
         if key.is_none() && state.config.require_idempotency_key {
             return Err(key_required());
@@ -69,11 +69,12 @@ impl<N: Needs> FromRequestParts<State> for Envelope<N> {
 impl<N> Envelope<N> {
     /// What the journal needs to know besides the command.
     pub(super) fn context(&self, body_hash: [u8; 32], status: Statuses) -> CommandContext {
-        let Principal { user_id, tenant, .. } = self.principal;
+        let Principal { id, tenant, session, .. } = self.principal;
         CommandContext {
             tenant,
             metadata: Metadata {
-                principal: Some(user_id),
+                principal: Some(id),
+                session,
                 correlation_id: Some(self.request.correlation_id.clone()),
                 causation_id: Some(self.request.request_id.clone()),
                 traceparent: self.request.traceparent.clone(),
@@ -81,7 +82,7 @@ impl<N> Envelope<N> {
             idempotency: self
                 .key
                 .as_deref()
-                .map(|key| IdempotencyKey::scoped(tenant, user_id, &self.route, key, self.request_hash(body_hash))),
+                .map(|key| IdempotencyKey::scoped(tenant, id, &self.route, key, self.request_hash(body_hash))),
             if_match: self.if_match,
             claims: Vec::new(),
             status,

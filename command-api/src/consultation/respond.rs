@@ -14,7 +14,9 @@ use super::{
     error::RouteError,
     run,
 };
-use crate::{openapi::CommandProblems, permissions::Action, state::State};
+use docket_platform::auth::permissions::Action;
+
+use crate::{openapi::CommandProblems, state::State};
 
 /// The answer of a reviewer.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -17,7 +17,9 @@ use super::{
     error::RouteError,
     run,
 };
-use crate::{openapi::CommandProblems, permissions::Action, state::State};
+use docket_platform::auth::permissions::Action;
+
+use crate::{openapi::CommandProblems, state::State};
 
 /// Why it is taken back.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,8 +4,11 @@
 use std::collections::BTreeSet;
 
 use axum::{body::Body, http::Request};
-use docket_command_api::permissions::{Action, allows};
-use docket_platform::{auth::Role, ids};
+use docket_platform::auth::permissions::{Action, allows};
+use docket_platform::{
+    auth::{Principal, Role},
+    ids,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -96,7 +99,7 @@ async fn no_route_lets_in_whom_it_must_not() {
         assert_eq!(answer.header("www-authenticate"), "Bearer", "{place}");
         for (role, member) in &members {
             let allowed = match door.open {
-                Open::To(action) => allows(*role, action),
+                Open::To(action) => allows(&Principal::member(Uuid::nil(), Uuid::nil(), *role), action),
                 Open::All | Open::Known => true,
             };
             let foreign = door.knock(&app, Some(member), theirs).await;

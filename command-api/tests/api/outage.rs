@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::support::{Answer, App, CONSULTATIONS, Member, hardened, request, send, store, until};
 
 async fn member(authenticator: &Authenticator, id: Uuid, tenant: Uuid) -> Member {
-    let principal = Principal { user_id: id, tenant, role: Role::Admin };
+    let principal = Principal::member(id, tenant, Role::Admin);
     let (token, _) = authenticator.issue(principal, clock::now(), Duration::from_secs(600)).await.unwrap();
     Member { id, token }
 }

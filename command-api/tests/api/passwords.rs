@@ -38,7 +38,10 @@ async fn login(app: &App, password: &str) -> u16 {
 /// What a mail would bring.
 async fn mailed(app: &App, user: Uuid) -> SecretString {
     let pool = app.database.pool(DbRole::Projector, 1, Duration::from_secs(5));
-    mailed::issue(&mut pool.acquire().await.unwrap(), Purpose::ResetPassword, user).await.unwrap()
+    let mut door = docket_platform::db::door(&pool).await.unwrap();
+    let token = mailed::issue(&mut door, Purpose::ResetPassword, user).await.unwrap();
+    door.commit().await.unwrap();
+    token
 }
 
 /// The types of a user's events, the registration aside.
@@ -52,6 +55,7 @@ async fn events(app: &App, user: Uuid) -> Vec<String> {
 
 const ASKED: &str = "docket.identity.password_reset_requested.v1{\"channel\":\"mail\"}";
 const RESET: &str = "docket.identity.password_changed.v1{\"proof\":\"mailed_link\"}";
+const VERIFIED: &str = "docket.identity.address_verified.v1{\"channel\":\"mail\"}";
 const CHANGED: &str = "docket.identity.password_changed.v1{\"proof\":\"old_password\"}";
 
 #[tokio::test]
@@ -124,11 +128,14 @@ async fn a_mailed_link_sets_a_new_password_once() {
         );
     }
     assert!(refusals.windows(2).all(|pair| pair[0] == pair[1]), "{refusals:?}");
-    assert_eq!((login(&app, NEW).await, events(&app, ada.id).await), (200, vec![RESET.to_owned()]));
+    assert_eq!(
+        (login(&app, NEW).await, events(&app, ada.id).await),
+        (200, vec![RESET.to_owned(), VERIFIED.to_owned()])
+    );
 
     let (kept, old) = (mailed(&app, ada.id).await, mailed(&app, ada.id).await);
     sqlx::query(owner).execute(&app.owner).await.unwrap();
-    let mut connection = app.store.pool().acquire().await.unwrap();
+    let mut connection = docket_platform::db::door(app.store.pool()).await.unwrap();
     assert_eq!(mailed::forget_expired(&mut connection).await.unwrap(), 1);
     let holder = async |token: &SecretString, connection: &mut PgConnection| {
         mailed::holder(connection, Purpose::ResetPassword, token).await.unwrap()
@@ -160,7 +167,10 @@ async fn of_fifty_with_one_link_one_sets_its_password() {
         answers.iter().filter(|(status, _)| *status == 200).map(|(_, password)| password).collect();
     assert_eq!(winners.len(), 1);
     assert!(answers.iter().all(|(status, _)| [200, 400].contains(status)));
-    assert_eq!((login(&app, winners[0]).await, events(&app, ada.id).await), (200, vec![RESET.to_owned()]));
+    assert_eq!(
+        (login(&app, winners[0]).await, events(&app, ada.id).await),
+        (200, vec![RESET.to_owned(), VERIFIED.to_owned()])
+    );
 }
 
 #[tokio::test]
@@ -180,7 +190,11 @@ async fn a_reset_that_was_cut_off_is_done_by_the_same_link() {
     assert_eq!(login(&app, "ada's password").await, 200);
     sqlx::raw_sql("drop trigger refuse on auth.account").execute(&app.owner).await.unwrap();
     reset(&app, token.expose_secret(), NEW).await.expect(200);
-    assert_eq!((login(&app, NEW).await, events(&app, ada.id).await), (200, vec![RESET.to_owned()]), "noted once");
+    assert_eq!(
+        (login(&app, NEW).await, events(&app, ada.id).await),
+        (200, vec![RESET.to_owned(), VERIFIED.to_owned()]),
+        "noted once"
+    );
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ impl App {
         };
         let password = format!("{name}'s password").into();
         let user = setup::create_user_in(&self.store, organisation, &email, name, told, password).await.unwrap();
-        let principal = Principal { user_id: user.user_id, tenant: organisation, role };
+        let principal = Principal::member(user.user_id, organisation, role);
         let (token, _) = self.authenticator.issue(principal, clock::now(), Duration::from_secs(600)).await.unwrap();
         Member { id: user.user_id, token }
     }

@@ -1,9 +1,11 @@
-//! `docket roles`: which role may do what.
+//! `docket roles`: which role, and which scope of an API key, may do what.
 //!
-//! Owns the picture; the table itself is `docket_command_api::permissions`.
+//! Owns the picture; the table itself is `docket_platform::auth::permissions`.
 
-use docket_command_api::permissions::{Action, TABLE, allows};
-use docket_platform::auth::Role;
+use docket_platform::auth::{
+    Role,
+    permissions::{Rule, TABLE},
+};
 
 /// How to show it.
 #[derive(Debug, clap::Args)]
@@ -27,9 +29,10 @@ pub struct Args {
 /// When the output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
-        let rows = TABLE.iter().map(
-            |(action, roles)| serde_json::json!({ "action": action.as_str(), "what": action.what(), "roles": roles }),
-        );
+        let rows = TABLE.iter().map(|rule| {
+            let Rule { name, roles, scope, what, .. } = rule;
+            serde_json::json!({ "action": name, "what": what, "roles": roles, "scope": scope })
+        });
         println!("{}", serde_json::to_string_pretty(&rows.collect::<Vec<_>>())?);
         return Ok(());
     }
@@ -40,15 +43,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// The table as Markdown, as docs/security.md has it.
 fn table() -> String {
     let roles = Role::ALL.map(Role::as_str);
-    let mut lines =
-        vec![format!("| action | {} | what |", roles.join(" | ")), format!("|---|{}---|", "---|".repeat(roles.len()))];
-    lines.extend(TABLE.iter().map(|(action, _)| line(*action)));
+    let head = format!("| action | {} | scope of a key | what |", roles.join(" | "));
+    let mut lines = vec![head, format!("|---|{}---|---|", "---|".repeat(roles.len()))];
+    lines.extend(TABLE.iter().map(line));
     lines.join("\n") + "\n"
 }
 
-fn line(action: Action) -> String {
-    let marks = Role::ALL.map(|role| if allows(role, action) { "yes" } else { "" });
-    format!("| {} | {} | {} |", action.as_str(), marks.join(" | "), action.what())
+fn line(rule: &Rule) -> String {
+    let marks = Role::ALL.map(|role| if rule.roles.contains(&role) { "yes" } else { "" });
+    let scope = rule.scope.map(|scope| format!("`{}`", scope.as_str())).unwrap_or_default();
+    format!("| {} | {} | {scope} | {} |", rule.name, marks.join(" | "), rule.what)
 }
 
 #[cfg(test)]

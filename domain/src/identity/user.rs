@@ -3,7 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{
     HasPersonal, Personal,
-    identity::{Channel, IdentityEvent, PasswordChanged, PasswordProof, PasswordResetRequested, UserRegistered},
+    identity::{
+        AddressVerified, AllSessionsRevoked, Channel, IdentityEvent, LockedOut, PasswordChanged, PasswordProof,
+        PasswordResetRequested, RecoveryCodeUsed, SecondFactor, SecondFactorDisabled, SecondFactorEnabled,
+        UserRegistered, VerificationRequested,
+    },
     personal::PersonalField,
 };
 use serde::{Deserialize, Serialize};
@@ -17,12 +21,39 @@ use crate::{Aggregate, At, Decided};
 pub struct User {
     /// The registration; none: the user does not exist.
     pub registered: Option<Registered>,
+    /// When the address was last to be verified.
+    pub verification_requested_at: Option<DateTime<Utc>>,
+    /// When the address was shown to be the user's.
+    pub verified_at: Option<DateTime<Utc>>,
     /// When a new password was last asked for, and not set since.
     pub reset_requested_at: Option<DateTime<Utc>>,
+    /// The last time that sessions were ended all at once.
+    pub sessions_ended: SessionsEnded,
+    /// Whether a login takes a second factor.
+    pub second_factor: bool,
+    /// Until when the last lock-out went.
+    pub locked_until: Option<DateTime<Utc>>,
     /// The version of the stream.
     pub version: u64,
     /// The time of the last event.
     pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// Which sessions are over since the user ended them, or changed the password.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionsEnded {
+    /// The version of the user's stream at which it happened; 0: never.
+    pub version: u64,
+    /// The session that goes on.
+    pub kept: Option<Uuid>,
+}
+
+impl SessionsEnded {
+    /// Whether `session`, whose login had been checked at the version `credentials`, is over.
+    #[must_use]
+    pub fn ends(&self, session: Uuid, credentials: u64) -> bool {
+        credentials < self.version && self.kept != Some(session)
+    }
 }
 
 /// What a user registered with.
@@ -39,7 +70,7 @@ pub struct Registered {
 impl Aggregate for User {
     type Event = IdentityEvent;
 
-    const SCHEMA: i32 = 2;
+    const SCHEMA: i32 = 3;
 
     fn evolve(&mut self, event: &IdentityEvent, at: At) {
         self.version = at.version;
@@ -48,10 +79,22 @@ impl Aggregate for User {
             IdentityEvent::UserRegistered(UserRegistered { email, name }) => {
                 self.registered = Some(Registered { email: email.clone(), name: name.clone(), at: at.time });
             }
+            IdentityEvent::VerificationRequested(_) => self.verification_requested_at = Some(at.time),
+            IdentityEvent::AddressVerified(_) => self.verified_at = Some(at.time),
             IdentityEvent::PasswordResetRequested(_) => self.reset_requested_at = Some(at.time),
-            IdentityEvent::PasswordChanged(_) => self.reset_requested_at = None,
-            // Of an organisation's stream.
-            IdentityEvent::OrganisationCreated(_) | IdentityEvent::MemberAdded(_) => {}
+            IdentityEvent::PasswordChanged(PasswordChanged { kept, .. }) => {
+                self.reset_requested_at = None;
+                self.sessions_ended = SessionsEnded { version: at.version, kept: *kept };
+            }
+            IdentityEvent::AllSessionsRevoked(AllSessionsRevoked { kept }) => {
+                self.sessions_ended = SessionsEnded { version: at.version, kept: Some(*kept) };
+            }
+            IdentityEvent::SecondFactorEnabled(_) => self.second_factor = true,
+            IdentityEvent::SecondFactorDisabled(_) => self.second_factor = false,
+            IdentityEvent::LockedOut(LockedOut { until, .. }) => self.locked_until = Some(*until),
+            IdentityEvent::RecoveryCodeUsed(_) => {}
+            // Of other aggregates' streams.
+            _ => {}
         }
     }
 }
@@ -92,26 +135,92 @@ pub fn register_user(state: &User, command: RegisterUser) -> Decided<IdentityEve
     }
 }
 
-/// The least time between two mails that a user did not ask for twice.
-pub const RESET_PAUSE: TimeDelta = TimeDelta::minutes(1);
+/// The least time between two mails of one kind that may not be the user's own wish.
+pub const MAIL_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
-/// Decides the wish for a new password at `now`. Asked again within [`RESET_PAUSE`] nothing happens: a mail is on its way.
-#[must_use]
-pub fn request_password_reset(state: &User, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
-    if state.registered.is_none() {
-        return Decided::refused(Refusal::NoSuchUser);
-    }
-    if state.reset_requested_at.is_some_and(|at| now < at + RESET_PAUSE) {
-        return Decided::accepted(Vec::new());
-    }
-    Decided::accepted(vec![IdentityEvent::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail })])
+fn was_just(asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    asked.is_some_and(|at| now < at + MAIL_PAUSE)
 }
 
-/// Decides that a user has a new password, which `proof` allowed.
+fn of_user(state: &User, events: Vec<IdentityEvent>) -> Decided<IdentityEvent, Refusal> {
+    if state.registered.is_none() { Decided::refused(Refusal::NoSuchUser) } else { Decided::accepted(events) }
+}
+
+/// Decides that the user is to show that the address is theirs. Nothing happens within [`MAIL_PAUSE`], and once it was shown.
 #[must_use]
-pub fn change_password(state: &User, proof: PasswordProof) -> Decided<IdentityEvent, Refusal> {
-    if state.registered.is_none() {
-        return Decided::refused(Refusal::NoSuchUser);
+pub fn request_verification(state: &User, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
+    if state.verified_at.is_some() || was_just(state.verification_requested_at, now) {
+        return of_user(state, Vec::new());
     }
-    Decided::accepted(vec![IdentityEvent::PasswordChanged(PasswordChanged { proof })])
+    of_user(state, vec![IdentityEvent::VerificationRequested(VerificationRequested { channel: Channel::Mail })])
+}
+
+/// Decides that what was sent to the address came back. Again: nothing happens.
+#[must_use]
+pub fn verify_address(state: &User) -> Decided<IdentityEvent, Refusal> {
+    if state.verified_at.is_some() {
+        return of_user(state, Vec::new());
+    }
+    of_user(state, vec![IdentityEvent::AddressVerified(AddressVerified { channel: Channel::Mail })])
+}
+
+/// Decides the wish for a new password at `now`, from the network address `from`. Asked again within [`MAIL_PAUSE`] nothing happens: a
+/// mail is on its way.
+#[must_use]
+pub fn request_password_reset(
+    state: &User,
+    from: Option<Personal<String>>,
+    now: DateTime<Utc>,
+) -> Decided<IdentityEvent, Refusal> {
+    if was_just(state.reset_requested_at, now) {
+        return of_user(state, Vec::new());
+    }
+    let wish = PasswordResetRequested { channel: Channel::Mail, address: from };
+    of_user(state, vec![IdentityEvent::PasswordResetRequested(wish)])
+}
+
+/// Decides that a user has a new password, which `proof` allowed. All sessions are over but `kept`. Whoever got the mailed link has also
+/// shown that the address is theirs.
+#[must_use]
+pub fn change_password(state: &User, proof: PasswordProof, kept: Option<Uuid>) -> Decided<IdentityEvent, Refusal> {
+    let mut events = vec![IdentityEvent::PasswordChanged(PasswordChanged { proof, kept })];
+    if proof == PasswordProof::MailedLink && state.verified_at.is_none() {
+        events.push(IdentityEvent::AddressVerified(AddressVerified { channel: Channel::Mail }));
+    }
+    of_user(state, events)
+}
+
+/// Decides that all sessions but `kept` are over.
+#[must_use]
+pub fn revoke_all_sessions(state: &User, kept: Uuid) -> Decided<IdentityEvent, Refusal> {
+    of_user(state, vec![IdentityEvent::AllSessionsRevoked(AllSessionsRevoked { kept })])
+}
+
+/// Decides that a login takes a second factor from now on, or no more. Again: nothing happens.
+#[must_use]
+pub fn set_second_factor(state: &User, wanted: bool) -> Decided<IdentityEvent, Refusal> {
+    let method = SecondFactor::Totp;
+    of_user(
+        state,
+        match (state.second_factor, wanted) {
+            (true, true) | (false, false) => Vec::new(),
+            (false, true) => vec![IdentityEvent::SecondFactorEnabled(SecondFactorEnabled { method })],
+            (true, false) => vec![IdentityEvent::SecondFactorDisabled(SecondFactorDisabled { method })],
+        },
+    )
+}
+
+/// Decides that a recovery code was used up, of which `left` remain.
+#[must_use]
+pub fn use_recovery_code(state: &User, left: u32) -> Decided<IdentityEvent, Refusal> {
+    of_user(state, vec![IdentityEvent::RecoveryCodeUsed(RecoveryCodeUsed { left })])
+}
+
+/// Decides that no password is looked at for a while from `from`. One that is contained in the last one is not noted again.
+#[must_use]
+pub fn lock_out(state: &User, until: DateTime<Utc>, from: Option<Personal<String>>) -> Decided<IdentityEvent, Refusal> {
+    if state.locked_until.is_some_and(|last| until <= last) {
+        return of_user(state, Vec::new());
+    }
+    of_user(state, vec![IdentityEvent::LockedOut(LockedOut { until, address: from })])
 }

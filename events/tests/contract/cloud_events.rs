@@ -40,6 +40,7 @@ fn a_line_keeps_the_data_byte_for_byte() {
 fn a_line_has_the_attributes_of_cloud_events_and_the_extensions_of_docket() {
     let meta = Metadata {
         principal: Some(Uuid::from_u128(6)),
+        session: None,
         correlation_id: Some("order-7".to_owned()),
         causation_id: Some("request-8".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),

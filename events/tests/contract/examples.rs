@@ -8,8 +8,12 @@ use docket_events::{
         VoteCast, WithdrawalReason, Withdrawn,
     },
     identity::{
-        Channel, IdentityEvent, MemberAdded, OrganisationCreated, PasswordChanged, PasswordProof,
-        PasswordResetRequested, Role, UserRegistered,
+        AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, Channel, GroupCreated,
+        GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent as I, InvitationAccepted,
+        InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited, MemberRemoved,
+        OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed, Role,
+        RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd,
+        SessionRevoked, SessionStarted, UserRegistered, VerificationRequested,
     },
 };
 use serde_json::json;
@@ -23,6 +27,9 @@ pub(crate) fn key() -> DataKey {
 pub(crate) const ADA: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
 pub(crate) const GRACE: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0002);
 pub(crate) const COMMENT: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_00c0);
+const SESSION: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0005);
+const INVITATION: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0006);
+const GROUP: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0007);
 
 fn ada() -> Person {
     Person::named(ADA, "Ada Example")
@@ -86,15 +93,71 @@ fn consultation() -> Vec<ConsultationEvent> {
     ]
 }
 
-fn identity() -> Vec<IdentityEvent> {
+fn identity() -> Vec<I> {
+    [of_users(), of_organisations(), of_sessions_and_keys()].concat()
+}
+
+fn of_users() -> Vec<I> {
+    let network = || Personal::known(ADA, "203.0.113.9".to_owned());
     vec![
-        IdentityEvent::UserRegistered(UserRegistered {
+        I::UserRegistered(UserRegistered {
             email: Personal::known(ADA, "Ada@example.org".to_owned()),
             name: Personal::known(ADA, "Ada Example".to_owned()),
         }),
-        IdentityEvent::OrganisationCreated(OrganisationCreated { name: "Example Works".to_owned() }),
-        IdentityEvent::MemberAdded(MemberAdded { user_id: ADA, role: Role::Reviewer }),
-        IdentityEvent::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail }),
-        IdentityEvent::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink }),
+        I::VerificationRequested(VerificationRequested { channel: Channel::Mail }),
+        I::AddressVerified(AddressVerified { channel: Channel::Mail }),
+        I::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail, address: None }),
+        I::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink, kept: None }),
+        I::AllSessionsRevoked(AllSessionsRevoked { kept: SESSION }),
+        I::SecondFactorEnabled(SecondFactorEnabled { method: SecondFactor::Totp }),
+        I::SecondFactorDisabled(SecondFactorDisabled { method: SecondFactor::Totp }),
+        I::RecoveryCodeUsed(RecoveryCodeUsed { left: 9 }),
+        I::LockedOut(LockedOut { until: deadline(), address: Some(network()) }),
+    ]
+}
+
+fn of_organisations() -> Vec<I> {
+    vec![
+        I::OrganisationCreated(OrganisationCreated { name: "Example Works".to_owned() }),
+        I::MemberAdded(MemberAdded { user_id: ADA, role: Role::Reviewer }),
+        I::MemberInvited(MemberInvited {
+            invitation_id: INVITATION,
+            email: Personal::known(INVITATION, "Grace@example.org".to_owned()),
+            role: Role::Requester,
+            expires_at: deadline(),
+        }),
+        I::InvitationRevoked(InvitationRevoked { invitation_id: INVITATION }),
+        I::InvitationAccepted(InvitationAccepted { invitation_id: INVITATION, user_id: GRACE }),
+        I::RoleChanged(RoleChanged { user_id: ADA, role: Role::Analyst }),
+        I::MemberRemoved(MemberRemoved { user_id: ADA, reason: MemberEnd::Left }),
+        I::GroupCreated(GroupCreated { group_id: GROUP, name: "Release managers".to_owned() }),
+        I::GroupRenamed(GroupRenamed { group_id: GROUP, name: "Releases".to_owned() }),
+        I::GroupDeleted(GroupDeleted { group_id: GROUP }),
+        I::GroupMemberAdded(GroupMemberAdded { group_id: GROUP, user_id: ADA }),
+        I::GroupMemberRemoved(GroupMemberRemoved { group_id: GROUP, user_id: ADA }),
+        I::SecondFactorDemanded(SecondFactorDemanded { roles: vec![Role::Admin, Role::Reviewer] }),
+    ]
+}
+
+fn of_sessions_and_keys() -> Vec<I> {
+    vec![
+        I::SessionStarted(SessionStarted {
+            user_id: ADA,
+            method: LoginMethod::PasswordAndSecondFactor,
+            credentials: 3,
+            expires_at: deadline(),
+            new_place: true,
+            address: Some(Personal::known(ADA, "2001:db8::9".to_owned())),
+            agent: Some(Personal::known(ADA, "curl/8.5.0".to_owned())),
+        }),
+        I::SessionRevoked(SessionRevoked { user_id: ADA, reason: SessionEnd::RefreshTokenReused }),
+        I::ApiKeyCreated(ApiKeyCreated {
+            name: "release bot".to_owned(),
+            scopes: vec![Scope::ConsultationAsk, Scope::ConsultationRead],
+            created_by: ADA,
+            expires_at: Some(deadline()),
+        }),
+        I::ApiKeyRotated(ApiKeyRotated { old_until: deadline() }),
+        I::ApiKeyRevoked(ApiKeyRevoked { reason: KeyEnd::Revoked }),
     ]
 }

@@ -140,6 +140,7 @@ pub fn headers(event: &Recorded, key: &MacKey) -> OwnedHeaders {
         .put("ce_tenant", &event.tenant.to_string())
         .put("ce_recordedtime", &time(event.recorded_at))
         .put_some("ce_principal", meta.principal.map(|id| id.to_string()).as_deref())
+        .put_some("ce_session", meta.session.map(|id| id.to_string()).as_deref())
         .put_some("ce_correlationid", meta.correlation_id.as_deref())
         .put_some("ce_causationid", meta.causation_id.as_deref())
         .put_some("traceparent", meta.traceparent.as_deref());
@@ -194,6 +195,7 @@ impl<'a> Parts<'a> {
             "ce_tenant" => self.tenant = text.parse().ok(),
             "ce_recordedtime" => self.recorded_at = text.parse().ok(),
             "ce_principal" => self.meta.principal = text.parse().ok(),
+            "ce_session" => self.meta.session = text.parse().ok(),
             "ce_correlationid" => self.meta.correlation_id = Some(text.to_owned()),
             "ce_causationid" => self.meta.causation_id = Some(text.to_owned()),
             "traceparent" => self.meta.traceparent = Some(text.to_owned()),
@@ -258,6 +260,7 @@ mod tests {
     fn an_event() -> Recorded {
         let meta = Metadata {
             principal: Some(Uuid::from_u128(9)),
+            session: Some(Uuid::from_u128(10)),
             correlation_id: Some("a \"quoted\" one".to_owned()),
             causation_id: None,
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::cache::{CacheStats, TokenCache};
 use super::keys::Verified;
-use super::{AuthError, Claims, Keys, Principal, load_keys, load_public_keys};
+use super::{Access, AuthError, Claims, Keys, Principal, Revocations, load_keys, load_public_keys};
 use crate::problem::Problem;
 use crate::{clock, ids};
 
@@ -40,6 +40,8 @@ pub struct Authenticator {
     asked: tokio::sync::Mutex<Option<Instant>>,
     /// What was verified a moment ago.
     verified: TokenCache,
+    /// What was taken away a moment ago.
+    revocations: Arc<Revocations>,
 }
 
 impl fmt::Debug for Authenticator {
@@ -51,7 +53,13 @@ impl fmt::Debug for Authenticator {
 impl Authenticator {
     /// Starts without keys: the first token, or [`Authenticator::reload`], loads them.
     pub fn new(loader: KeyLoader) -> Self {
-        Self { keys: RwLock::default(), loader, asked: tokio::sync::Mutex::default(), verified: TokenCache::new() }
+        Self {
+            keys: RwLock::default(),
+            loader,
+            asked: tokio::sync::Mutex::default(),
+            verified: TokenCache::new(),
+            revocations: Arc::default(),
+        }
     }
 
     /// Loads keys from the table `auth.signing_key`.
@@ -102,11 +110,28 @@ impl Authenticator {
         Ok(())
     }
 
-    /// What a token says, if it is ours and valid `now`.
+    /// What was taken away; whoever follows the journal feeds it.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// Whom a token speaks for, if it is ours, valid `now`, and nothing that it stands on was taken away.
     ///
     /// # Errors
     /// When it is not, or when its key is unknown and the keys cannot be loaded.
-    pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, AuthError> {
+    pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Access, AuthError> {
+        let access = self.claims(token, now).await?.access();
+        if self.revocations.ends(&access) {
+            return Err(AuthError::Revoked);
+        }
+        // What was taken away stays so; of the rest nothing is known now.
+        if self.revocations.is_stale() {
+            return Err(AuthError::Stale);
+        }
+        Ok(access)
+    }
+
+    async fn claims(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, AuthError> {
         if let Some(claims) = self.verified.get(token, &self.keys(), now).await {
             return Ok(claims);
         }
@@ -144,20 +169,20 @@ impl Authenticator {
         self.keys().verify_signed(token, now)
     }
 
-    /// A token for `principal`, valid from `now` for `lifetime`, and what it says.
+    /// A token for `access`, valid from `now` for `lifetime`, and what it says.
     ///
     /// # Errors
     /// When no key may sign.
     pub async fn issue(
         &self,
-        principal: Principal,
+        access: impl Into<Access>,
         now: DateTime<Utc>,
         lifetime: Duration,
     ) -> Result<(String, Claims), AuthError> {
         if self.keys().is_empty() {
             self.reload().await?;
         }
-        let claims = Claims::new(principal, ids::new_id(), now, lifetime);
+        let claims = Claims::new(&access.into(), ids::new_id(), now, lifetime);
         Ok((self.keys().issue(&claims)?, claims))
     }
 
@@ -176,7 +201,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// When it is missing or its token is not valid.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Claims, AuthError> {
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Access, AuthError> {
         self.verify(bearer(headers)?, clock::now()).await
     }
 }
@@ -191,14 +216,31 @@ fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(AuthError::Missing) }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Claims {
+async fn access(parts: &Parts) -> Result<Access, Problem> {
+    let Some(authenticator) = parts.extensions.get::<Arc<Authenticator>>().cloned() else {
+        return Err(Problem::internal("the router has no Extension(Arc<Authenticator>)"));
+    };
+    Ok(authenticator.authenticate(&parts.headers).await?)
+}
+
+/// Access of any kind, also one that is good for nothing but setting up a second factor. For the routes that do that alone.
+#[derive(Debug, Clone)]
+pub struct Restricted(pub Access);
+
+impl<S: Send + Sync> FromRequestParts<S> for Restricted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some(authenticator) = parts.extensions.get::<Arc<Authenticator>>().cloned() else {
-            return Err(Problem::internal("the router has no Extension(Arc<Authenticator>)"));
-        };
-        Ok(authenticator.authenticate(&parts.headers).await?)
+        access(parts).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Access {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let access = access(parts).await?;
+        if access.restricted { Err(AuthError::Restricted.into()) } else { Ok(access) }
     }
 }
 
@@ -206,7 +248,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Claims::from_request_parts(parts, state).await.map(|claims| claims.principal())
+        Access::from_request_parts(parts, state).await.map(|access| access.principal)
     }
 }
 

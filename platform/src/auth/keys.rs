@@ -250,8 +250,8 @@ pub(super) mod tests {
     }
 
     pub(crate) fn claims() -> Claims {
-        let principal = Principal { user_id: Uuid::from_u128(1), tenant: Uuid::from_u128(2), role: Role::Reviewer };
-        Claims::new(principal, Uuid::from_u128(3), now(), Duration::from_secs(600))
+        let principal = Principal::member(Uuid::from_u128(1), Uuid::from_u128(2), Role::Reviewer);
+        Claims::new(&principal.into(), Uuid::from_u128(3), now(), Duration::from_secs(600))
     }
 
     pub(crate) fn key() -> SigningKey {

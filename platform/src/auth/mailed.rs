@@ -20,12 +20,15 @@ pub const LIFETIME: Duration = Duration::from_secs(30 * 60);
 pub enum Purpose {
     /// Setting a new password.
     ResetPassword,
+    /// Showing that an address is one's own.
+    VerifyAddress,
 }
 
 impl Purpose {
     const fn name(self) -> &'static str {
         match self {
             Self::ResetPassword => "reset_password",
+            Self::VerifyAddress => "verify_address",
         }
     }
 }

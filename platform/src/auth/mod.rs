@@ -1,12 +1,14 @@
-//! Access tokens: who a request speaks for.
+//! Access tokens: who a request speaks for, and what they may do.
 //!
-//! Owns the keys that sign tokens, the tokens' claims, and the extractor of [`Principal`]. It must not decide what a
-//! principal may do, and it holds no passwords.
+//! Owns the keys that sign tokens, the tokens' claims, the extractor of [`Principal`], the table of roles and scopes, and the memory of what
+//! was taken away. It holds no passwords.
 
 mod authenticator;
 mod cache;
 mod keys;
 pub mod mailed;
+pub mod permissions;
+mod revocations;
 mod store;
 
 use std::fmt;
@@ -18,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use authenticator::{Authenticator, KeyLoader, RELOAD_INTERVAL};
+pub use authenticator::{Authenticator, KeyLoader, RELOAD_INTERVAL, Restricted};
 pub use cache::CacheStats;
 pub use keys::{Keys, SigningKey, Validity};
+pub use revocations::{Revocation, Revocations, STALE_AFTER};
 pub use store::{KeyState, Pace, Rotation, StoredKey, ensure_key, list_keys, load_keys, load_public_keys, rotate_key};
 
 use crate::problem::Problem;
@@ -80,15 +83,122 @@ impl FromStr for Role {
     }
 }
 
-/// Who asks: a user, in one organisation, in one role. An extractor: without a valid token the request is a 401.
+/// What an API key may be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub enum Scope {
+    /// Ask for decisions.
+    #[serde(rename = "consultation:ask")]
+    ConsultationAsk,
+    /// Read consultations.
+    #[serde(rename = "consultation:read")]
+    ConsultationRead,
+    /// Comment on consultations.
+    #[serde(rename = "consultation:comment")]
+    ConsultationComment,
+    /// Take back consultations that the key asked.
+    #[serde(rename = "consultation:withdraw")]
+    ConsultationWithdraw,
+    /// Read who belongs to the organisation and its groups.
+    #[serde(rename = "identity:read")]
+    IdentityRead,
+}
+
+impl Scope {
+    /// All scopes.
+    pub const ALL: [Self; 5] = [
+        Self::ConsultationAsk,
+        Self::ConsultationRead,
+        Self::ConsultationComment,
+        Self::ConsultationWithdraw,
+        Self::IdentityRead,
+    ];
+
+    /// The scope as it is written in requests, events and rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConsultationAsk => "consultation:ask",
+            Self::ConsultationRead => "consultation:read",
+            Self::ConsultationComment => "consultation:comment",
+            Self::ConsultationWithdraw => "consultation:withdraw",
+            Self::IdentityRead => "identity:read",
+        }
+    }
+}
+
+/// A set of scopes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Scopes(u32);
+
+impl Scopes {
+    /// Whether `scope` is one of them.
+    #[must_use]
+    pub const fn contains(self, scope: Scope) -> bool {
+        self.0 & (1 << scope as u32) != 0
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u32))
+    }
+}
+
+/// Who asks: a user in one organisation and one role, or an API key of one. An extractor: without a valid token or key the request is a 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Principal {
-    /// The user.
-    pub user_id: Uuid,
-    /// The organisation the token names.
+    /// The user, or the API key.
+    pub id: Uuid,
+    /// The organisation that the token names, or the key belongs to.
     pub tenant: Uuid,
-    /// The user's role there.
+    /// The user's role there. A key has the least that asking takes; what it may do is said by its scopes.
     pub role: Role,
+    /// The user's session; none for keys, and for tokens that an operator made.
+    pub session: Option<Uuid>,
+    /// What a key may do; none: it is a person, who may do what the role allows.
+    pub scopes: Option<Scopes>,
+}
+
+impl Principal {
+    /// A user without a session.
+    #[must_use]
+    pub const fn member(id: Uuid, tenant: Uuid, role: Role) -> Self {
+        Self { id, tenant, role, session: None, scopes: None }
+    }
+
+    /// An API key.
+    #[must_use]
+    pub const fn key(id: Uuid, tenant: Uuid, scopes: Scopes) -> Self {
+        Self { id, tenant, role: Role::Requester, session: None, scopes: Some(scopes) }
+    }
+}
+
+/// Whom a token or a key speaks for, until when, and what that stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Whom.
+    pub principal: Principal,
+    /// From when on it does not any more, in seconds since 1970; none: no end is known.
+    pub expires_at: Option<i64>,
+    /// The version of the user's stream that the login had been checked at.
+    pub credentials: Option<u64>,
+    /// The version of the organisation's stream since which the member has the role.
+    pub member_since: Option<u64>,
+    /// Whether nothing may be done with it but setting up the second factor that is demanded.
+    pub restricted: bool,
+}
+
+impl Access {
+    /// Access that stands on nothing that could be taken away, and has no end.
+    #[must_use]
+    pub const fn of(principal: Principal) -> Self {
+        Self { principal, expires_at: None, credentials: None, member_since: None, restricted: false }
+    }
+}
+
+impl From<Principal> for Access {
+    fn from(principal: Principal) -> Self {
+        Self::of(principal)
+    }
 }
 
 /// What a token says.
@@ -104,6 +214,18 @@ pub struct Claims {
     pub org: Uuid,
     /// The role there.
     pub role: Role,
+    /// The session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<Uuid>,
+    /// See [`Access::credentials`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cv: Option<u64>,
+    /// See [`Access::member_since`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mv: Option<u64>,
+    /// See [`Access::restricted`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restricted: bool,
     /// When it was issued, in seconds since 1970.
     pub iat: i64,
     /// From when on it is valid.
@@ -115,16 +237,21 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Claims for `principal`, valid from `now` for `lifetime`.
-    pub fn new(principal: Principal, jti: Uuid, now: DateTime<Utc>, lifetime: Duration) -> Self {
+    /// Claims for `access`, valid from `now` for `lifetime`.
+    pub fn new(access: &Access, jti: Uuid, now: DateTime<Utc>, lifetime: Duration) -> Self {
+        let principal = &access.principal;
         let iat = now.timestamp();
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         Self {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
-            sub: principal.user_id,
+            sub: principal.id,
             org: principal.tenant,
             role: principal.role,
+            sid: principal.session,
+            cv: access.credentials,
+            mv: access.member_since,
+            restricted: access.restricted,
             iat,
             nbf: iat,
             exp: iat.saturating_add(lifetime),
@@ -133,8 +260,14 @@ impl Claims {
     }
 
     /// Whom the token speaks for.
-    pub fn principal(&self) -> Principal {
-        Principal { user_id: self.sub, tenant: self.org, role: self.role }
+    pub fn access(&self) -> Access {
+        Access {
+            principal: Principal { session: self.sid, ..Principal::member(self.sub, self.org, self.role) },
+            expires_at: Some(self.exp),
+            credentials: self.cv,
+            member_since: self.mv,
+            restricted: self.restricted,
+        }
     }
 }
 
@@ -150,6 +283,15 @@ pub enum AuthError {
     /// The token was valid once.
     #[error("the token has expired")]
     Expired,
+    /// What the token stands on was taken away: the session, or the right.
+    #[error("what the token stands on was taken away")]
+    Revoked,
+    /// Nothing may be done with it but setting up a second factor.
+    #[error("a second factor has to be set up first")]
+    Restricted,
+    /// What was taken away lately is not known at the moment.
+    #[error("what was taken away lately is not known")]
+    Stale,
     /// No key of ours has this id.
     #[error("the token names a key that is not ours")]
     UnknownKey,
@@ -174,12 +316,20 @@ impl From<AuthError> for Problem {
                 Self::unauthorized("unauthorized", "This needs a token: send Authorization: Bearer with it.")
             }
             AuthError::Expired => Self::unauthorized("token_expired", "The token has expired; log in again."),
+            AuthError::Revoked => Self::unauthorized(
+                "token_revoked",
+                "The session has ended, or the right has changed: renew the token, or log in again.",
+            ),
+            AuthError::Restricted => Self::forbidden(
+                "second_factor_required",
+                "The organisation demands a second factor of this role: set one up first.",
+            ),
             AuthError::Invalid(_) | AuthError::UnknownKey => {
                 tracing::debug!(%error, "token refused");
                 Self::unauthorized("unauthorized", "The token is not valid.")
             }
             AuthError::Database(error) => error.into(),
-            AuthError::NoKeys => Self::unavailable("database_unavailable", Duration::from_secs(1)),
+            AuthError::NoKeys | AuthError::Stale => Self::unavailable("database_unavailable", Duration::from_secs(1)),
             AuthError::NoSigningKey | AuthError::BadKey(_) => Self::internal(error),
         }
     }

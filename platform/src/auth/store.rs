@@ -273,7 +273,7 @@ mod tests {
 
     /// A token of `LIFETIME` that is issued then, and the id of its key.
     fn token(keys: &Keys, at: DateTime<Utc>) -> (String, String) {
-        let claims = Claims::new(claims().principal(), claims().jti, at, LIFETIME);
+        let claims = Claims::new(&claims().access(), claims().jti, at, LIFETIME);
         let token = keys.issue(&claims).expect("signed");
         let kid = jsonwebtoken::decode_header(&token).expect("a header").kid.expect("an id");
         (token, kid)
@@ -359,7 +359,7 @@ mod tests {
         new_key(rotate_key(&pool, OVERLAP).await.expect("rotated"));
         let (signer, verifier) =
             (Authenticator::from_pool(pool.clone()), Authenticator::public_from_pool(pool.clone()));
-        let (old, _) = signer.issue(claims().principal(), now(), LIFETIME).await.expect("signed");
+        let (old, _) = signer.issue(claims().access(), now(), LIFETIME).await.expect("signed");
         for _ in 0..2 {
             verifier.verify(&old, now()).await.expect("valid");
         }
@@ -373,7 +373,7 @@ mod tests {
         signer.reload().await.expect("loaded");
         let jwks: Value = signer.jwks().await.expect("there");
         assert_eq!((&jwks["keys"][0]["kid"], &jwks["keys"][1]), (&Value::from(new.kid), &Value::Null));
-        let (fresh, _) = signer.issue(claims().principal(), now(), LIFETIME).await.expect("signed");
+        let (fresh, _) = signer.issue(claims().access(), now(), LIFETIME).await.expect("signed");
         assert!(verifier.verify(&fresh, now()).await.is_ok());
 
         // The next one sweeps.

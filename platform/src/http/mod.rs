@@ -2,6 +2,7 @@
 //!
 //! Owns the stack of middleware and its order, and the extractors. It must not know any route of a feature.
 
+mod client;
 pub mod context;
 pub mod headers;
 pub mod json;
@@ -20,6 +21,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use crate::config::HttpArgs;
 use crate::metrics;
 
+pub use client::ClientAddress;
 pub use context::RequestContext;
 pub use headers::{IdempotencyKey, IfMatch, PositionHeader, etag};
 pub use json::Json;

@@ -181,7 +181,7 @@ async fn allowed_origins_may_call_and_others_may_not() {
 async fn a_principal_comes_from_a_valid_token_only() {
     let keys = Keys::new(vec![SigningKey::generate().expect("a key")]);
     let authenticator = Arc::new(Authenticator::fixed(keys));
-    let principal = Principal { user_id: Uuid::from_u128(1), tenant: Uuid::from_u128(2), role: Role::Analyst };
+    let principal = Principal::member(Uuid::from_u128(1), Uuid::from_u128(2), Role::Analyst);
     let now = clock::now();
     let issue = |now| authenticator.issue(principal, now, Duration::from_secs(60));
     let (valid, _) = issue(now).await.expect("signed");

@@ -103,8 +103,7 @@ impl Projection for Identity {
                 let role = role(data.role);
                 batch.members.insert((event.tenant, data.user_id), Member { shard, role, at });
             }
-            // A password is nothing to be read.
-            IdentityEvent::PasswordResetRequested(_) | IdentityEvent::PasswordChanged(_) => {}
+            _ => {}
         }
         Ok(())
     }

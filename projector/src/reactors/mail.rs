@@ -12,7 +12,7 @@ use docket_events::{
 use docket_log::{Vault, journal, reader::ReadError, vault::VaultError};
 use docket_platform::{
     auth::mailed::{self, Purpose},
-    clock,
+    clock, db,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
 use secrecy::ExposeSecret;
@@ -41,9 +41,7 @@ fn wants(_: &Recorded, data: &Event) -> Result<Vec<Target>, Poison> {
     Ok(match data {
         IdentityEvent::PasswordResetRequested(_) => vec![RESET_PASSWORD.to_owned()],
         IdentityEvent::PasswordChanged(_) => vec![PASSWORD_CHANGED.to_owned()],
-        IdentityEvent::UserRegistered(_) | IdentityEvent::OrganisationCreated(_) | IdentityEvent::MemberAdded(_) => {
-            Vec::new()
-        }
+        _ => Vec::new(),
     })
 }
 
@@ -132,8 +130,9 @@ impl Postman {
 
     /// A link with a token of its own.
     async fn reset_link(&self, user: StreamId) -> Result<String, Unwritten> {
-        let mut connection = self.pool.acquire().await?;
-        let token = mailed::issue(&mut connection, Purpose::ResetPassword, user.id).await?;
+        let mut door = db::door(&self.pool).await?;
+        let token = mailed::issue(&mut door, Purpose::ResetPassword, user.id).await?;
+        door.commit().await?;
         Ok(format!("{}/password#token={}", self.installation.url, token.expose_secret()))
     }
 

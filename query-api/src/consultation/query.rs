@@ -6,6 +6,7 @@ use async_graphql::{
 };
 use docket_events::{Category, StreamId};
 use docket_log::Position;
+use docket_platform::auth::permissions::Action;
 use uuid::Uuid;
 
 use super::{
@@ -33,7 +34,7 @@ impl ConsultationQuery {
         id: Uuid,
         #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
     ) -> Result<Option<Consultation>> {
-        let asker = Asker::of(context)?;
+        let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         one(asker, id, &wanted).await.map_err(error::from_read)
     }
@@ -50,7 +51,7 @@ impl ConsultationQuery {
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
     ) -> Result<Connection<String, Consultation>> {
-        let asker = Asker::of(context)?;
+        let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         let filter = Filter::from(filter.unwrap_or_default());
         list(asker, &filter, first, after.as_deref(), &wanted).await.map_err(error::from_read)
@@ -62,7 +63,7 @@ impl ConsultationQuery {
         context: &Context<'_>,
         #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
     ) -> Result<ConsultationStats> {
-        let asker = Asker::of(context)?;
+        let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         stats(asker, &wanted).await.map_err(error::from_read)
     }

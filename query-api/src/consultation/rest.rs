@@ -12,7 +12,10 @@ use docket_events::{Category, StreamId};
 use docket_log::Position;
 use docket_platform::{
     Problem, ProblemDocument,
-    auth::Principal,
+    auth::{
+        Principal,
+        permissions::{self, Action},
+    },
     clock,
     http::{
         Path, PositionHeader, etag,
@@ -54,6 +57,7 @@ pub struct Api;
         (status = 304, description = "Still the version named in `If-None-Match`"),
         (status = 400, description = "`invalid_position`, `invalid_path` or `invalid_header`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: the scopes of the API key do not allow it", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The organisation has no such consultation", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`parked`: an event at or before the position could not be applied", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`position_not_reached`, or the database is away", body = ProblemDocument, content_type = "application/problem+json"),
@@ -67,6 +71,7 @@ pub async fn get_consultation(
     wanted: PositionHeader,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    permissions::check(&principal, Action::Read)?;
     let wanted = read::header_position(&wanted)?;
     let stream = StreamId::new(Category::Consultation, id);
     let mut entered = gate.enter(principal.tenant, CONSULTATION, &wanted, Some(stream)).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Result, Subscription};
 use docket_domain::consultation::State;
+use docket_platform::auth::permissions::Action;
 use futures_util::Stream;
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ impl ConsultationSubscription {
             Vec<ConsultationState>,
         >,
     ) -> Result<impl Stream<Item = Result<ConsultationChange>> + use<>> {
-        let asker = Asker::of(context)?;
+        let asker = Asker::who_may(context, Action::Read)?;
         let since = since.as_deref().map(|token| read::position(Some(token))).transpose().map_err(error::from_read)?;
         let states = states.unwrap_or_default().into_iter().map(State::from).collect();
         let hub = context.data::<Arc<Hub>>()?.clone();

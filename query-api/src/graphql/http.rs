@@ -16,7 +16,7 @@ use axum::{
 use docket_log::Position;
 use docket_platform::{
     Problem, Shutdown,
-    auth::{Authenticator, Claims},
+    auth::{Access, Authenticator},
     http::{Json, PositionHeader, Query, RequestContext},
 };
 use serde::Deserialize;
@@ -76,7 +76,7 @@ impl Parameters {
 async fn by_get(
     State(door): State<Door>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    claims: Result<Claims, Problem>,
+    access: Result<Access, Problem>,
     wanted: Result<PositionHeader, Problem>,
     parameters: Result<Query<Parameters>, Problem>,
     context: RequestContext,
@@ -88,17 +88,17 @@ async fn by_get(
         Err(rejection) if wants_upgrade => return rejection.into_response(),
         Err(_) => {}
     }
-    let claims = match claims {
-        Ok(claims) => claims,
+    let access = match access {
+        Ok(access) => access,
         Err(problem) => return problem.into_response(),
     };
     let body = parameters.map_err(unreadable).and_then(|Query(parameters)| parameters.body());
-    answer(&door.engine, &claims, wanted, body, &headers).await
+    answer(&door, access, wanted, body, &headers).await
 }
 
 async fn by_post(
     State(door): State<Door>,
-    claims: Claims,
+    access: Access,
     wanted: Result<PositionHeader, Problem>,
     request: Request,
 ) -> Response {
@@ -111,7 +111,7 @@ async fn by_post(
             _ => Err(unreadable(problem)),
         },
     };
-    answer(&door.engine, &claims, wanted, body, &headers).await
+    answer(&door, access, wanted, body, &headers).await
 }
 
 /// A body or query string that is no GraphQL request.
@@ -125,8 +125,8 @@ fn unreadable(problem: Problem) -> ServerError {
 }
 
 async fn answer(
-    engine: &Engine,
-    claims: &Claims,
+    door: &Door,
+    access: Access,
     wanted: Result<PositionHeader, Problem>,
     body: Result<Body, ServerError>,
     headers: &HeaderMap,
@@ -136,18 +136,19 @@ async fn answer(
         Ok(wanted) => wanted,
         Err(error) => return refused(error),
     };
-    let prepared = match body.and_then(|body| engine.prepare(body)) {
+    let prepared = match body.and_then(|body| door.engine.prepare(body)) {
         Ok(prepared) => prepared,
         Err(error) => return refused(error),
     };
     if sse::is_asked_for(headers) {
-        return sse::respond(engine.stream(prepared, claims.principal(), wanted), claims.exp);
+        let answers = door.engine.stream(prepared, access.principal, wanted);
+        return sse::respond(answers, access, door.authenticator.revocations().clone());
     }
     if prepared.kind == OperationType::Subscription {
         let message = "A subscription needs a WebSocket, or Accept: text/event-stream.";
         return refused(error::refusal(error::BAD_REQUEST, message, None));
     }
-    respond(&engine.run(prepared, claims.principal(), wanted).await)
+    respond(&door.engine.run(prepared, access.principal, wanted).await)
 }
 
 fn insisted_on(header: Result<PositionHeader, Problem>) -> Result<Position, ServerError> {

@@ -18,7 +18,13 @@ use async_graphql::{
     dataloader::DataLoader, parser::types::OperationType,
 };
 use docket_log::Position;
-use docket_platform::{auth::Principal, clock};
+use docket_platform::{
+    auth::{
+        Principal,
+        permissions::{self, Action},
+    },
+    clock,
+};
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -68,7 +74,7 @@ impl NodeQuery {
         id: Uuid,
         #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
     ) -> Result<Option<Node>> {
-        let asker = Asker::of(context)?;
+        let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         if let Some(found) = consultation::one(asker, id, &wanted).await.map_err(error::from_read)? {
             return Ok(Some(Node::Consultation(Box::new(found))));
@@ -98,6 +104,16 @@ impl Asker {
     /// When the engine was not given one, which no transport does.
     pub fn of<'a>(context: &'a Context<'_>) -> Result<&'a Self> {
         context.data::<Self>().map_err(|_| error::from_problem(&docket_platform::Problem::internal("no asker")))
+    }
+
+    /// The same, if the role or the scopes of whoever asks allow `action`.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub fn who_may<'a>(context: &'a Context<'_>, action: Action) -> Result<&'a Self> {
+        let asker = Self::of(context)?;
+        permissions::check(&asker.principal, action).map_err(|problem| error::from_problem(&problem))?;
+        Ok(asker)
     }
 
     /// The position that a field must have reached: its own argument's and the header's.

@@ -9,7 +9,7 @@ use async_graphql::{
 };
 use chrono::{DateTime, Utc};
 use docket_log::Position;
-use docket_platform::auth::{Role as TokenRole, UnknownRole};
+use docket_platform::auth::{Role as TokenRole, UnknownRole, permissions::Action};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ impl MembersQuery {
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
     ) -> Result<Connection<String, Member>> {
-        let asker = Asker::of(context)?;
+        let asker = Asker::who_may(context, Action::ReadMembers)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         members(asker, role, first, after.as_deref(), &wanted).await.map_err(error::from_read)
     }
@@ -103,7 +103,7 @@ async fn members(
     let mut connection = Connection::new(after.is_some(), more);
     for row in rows {
         let cursor = Cursor { at: row.since, id: row.user_id }.encode();
-        let tells = principal.role == TokenRole::Admin || principal.user_id == row.user_id;
+        let tells = principal.role == TokenRole::Admin || principal.id == row.user_id;
         let member = Member {
             id: row.user_id,
             name: row.name,

@@ -82,13 +82,13 @@ async fn me(asker: &Asker, wanted: &Position) -> Result<Me, ReadError> {
         .gate
         .reads()
         .guard(async {
-            let user = user(&mut entered.tx, principal.user_id).await?;
+            let user = user(&mut entered.tx, principal.id).await?;
             Ok((user, organisation(&mut entered.tx, principal.tenant).await?))
         })
         .await?;
     let (name, email) = user.unwrap_or_default();
     Ok(Me {
-        id: principal.user_id,
+        id: principal.id,
         name,
         email,
         role: principal.role.into(),

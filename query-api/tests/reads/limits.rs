@@ -180,7 +180,7 @@ async fn a_database_that_is_away_is_said_to_be_so_at_once() {
     let (keys, shutdown) = (keys(), Shutdown::new());
     let address =
         serve_api(pool, keys.clone(), installation, Bell::new(Topic::Read), Config::default(), &shutdown).await;
-    let principal = Principal { user_id: ids::new_id(), tenant: OURS, role: Role::Admin };
+    let principal = Principal::member(ids::new_id(), OURS, Role::Admin);
     let (token, _) = keys.issue(principal, clock::now(), Duration::from_secs(60)).await.unwrap();
     let http = reqwest::Client::new();
     for _ in 0..8 {

@@ -129,7 +129,7 @@ impl World {
     }
 
     pub async fn token_for(&self, tenant: Uuid, lifetime: Duration) -> String {
-        let principal = Principal { user_id: person(1), tenant, role: Role::Analyst };
+        let principal = Principal::member(person(1), tenant, Role::Analyst);
         self.keys.issue(principal, clock::now(), lifetime).await.unwrap().0
     }
 

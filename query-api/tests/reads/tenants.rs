@@ -153,7 +153,7 @@ async fn members_are_those_of_the_organisation_and_addresses_are_for_administrat
     let reviewer = |n| json!({"node": {"name": format!("Person {n}"), "role": "REVIEWER"}});
     assert_eq!(reviewers["members"]["edges"], json!([reviewer(1), reviewer(5)]));
 
-    let admin = Principal { user_id: person(4), tenant: OURS, role: Role::Admin };
+    let admin = Principal::member(person(4), OURS, Role::Admin);
     let (admin, _) = world.keys.issue(admin, clock::now(), Duration::from_secs(600)).await.unwrap();
     let (all, _) = world.query(&admin, &format!("{{ members {{ {fields} }} }}")).await;
     let edges = all["members"]["edges"].as_array().unwrap();

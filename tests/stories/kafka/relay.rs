@@ -15,6 +15,7 @@ async fn events_arrive_in_sequence_as_cloud_events_with_the_journals_own_bytes()
     let relay = log.relay();
     let store = log.store();
     let metadata = Metadata {
+        session: None,
         principal: Some(ids::new_id()),
         correlation_id: Some("one \"outer\" request".to_owned()),
         causation_id: None,

@@ -139,9 +139,10 @@ async fn a_bad_token_is_a_typed_401_and_stands_in_no_log() {
     let _logs = tracing::subscriber::set_default(subscriber.finish());
 
     let key = SigningKey::generate().expect("a key");
-    let principal = Principal { user_id: Uuid::from_u128(1), tenant: Uuid::from_u128(2), role: Role::Analyst };
+    let principal = Principal::member(Uuid::from_u128(1), Uuid::from_u128(2), Role::Analyst);
     let now = clock::now();
-    let claims = Claims::new(principal, Uuid::from_u128(3), now - TimeDelta::seconds(30), Duration::from_secs(600));
+    let claims =
+        Claims::new(&principal.into(), Uuid::from_u128(3), now - TimeDelta::seconds(30), Duration::from_secs(600));
     let forger = Forger { key: key.clone(), claims };
     let authenticator = Arc::new(Authenticator::fixed(Keys::new(vec![key])));
     let app = harden(router().layer(Extension(authenticator.clone())), &settings(), false);

@@ -8,7 +8,7 @@ use std::{pin::Pin, time::Duration};
 use async_graphql::{Response, Value, parser::types::OperationType};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use docket_log::Position;
-use docket_platform::auth::{AuthError, Claims};
+use docket_platform::auth::{Access, AuthError, Revocations};
 use docket_platform::clock;
 use futures_util::{
     StreamExt,
@@ -41,7 +41,7 @@ enum Step {
 pub struct Connection {
     door: Door,
     socket: WebSocket,
-    claims: Option<Claims>,
+    access: Option<Access>,
     operations: StreamMap<String, BoxStream<'static, Step>>,
     /// When it must have said who it is; then, when its token expires.
     deadline: Pin<Box<Sleep>>,
@@ -52,7 +52,7 @@ impl Connection {
     /// A connection that has said nothing yet.
     pub fn new(door: Door, socket: WebSocket) -> Self {
         let deadline = Box::pin(tokio::time::sleep(door.init_timeout));
-        Self { door, socket, claims: None, operations: StreamMap::new(), deadline, heard: Instant::now() }
+        Self { door, socket, access: None, operations: StreamMap::new(), deadline, heard: Instant::now() }
     }
 
     /// Serves it to its end.
@@ -79,11 +79,13 @@ impl Connection {
             return Closing::OtherProtocol;
         }
         let shutdown = self.door.shutdown.clone();
+        let revocations = self.door.authenticator.revocations().clone();
         let mut ping = tokio::time::interval_at(Instant::now() + PING, PING);
         loop {
             let done = tokio::select! {
                 () = shutdown.cancelled() => Err(Closing::GoingAway),
                 () = &mut self.deadline => Err(self.overdue()),
+                () = ended(&revocations, self.access.as_ref()) => Err(Closing::Revoked),
                 _ = ping.tick() => self.ask_for_life().await,
                 Some((id, step)) = self.operations.next(), if !self.operations.is_empty() => self.tell(&id, step).await,
                 message = self.socket.recv() => self.hear(message).await,
@@ -95,7 +97,7 @@ impl Connection {
     }
 
     fn overdue(&self) -> Closing {
-        if self.claims.is_some() { Closing::Expired } else { Closing::InitTimeout }
+        if self.access.is_some() { Closing::Expired } else { Closing::InitTimeout }
     }
 
     async fn ask_for_life(&mut self) -> Result<(), Closing> {
@@ -154,23 +156,26 @@ impl Connection {
     }
 
     async fn init(&mut self, token: Option<&str>) -> Result<(), Closing> {
-        if self.claims.is_some() {
+        if self.access.is_some() {
             return Err(Closing::SecondInit);
         }
         let token = token.ok_or(Closing::Forbidden)?;
         let verified = tokio::time::timeout(PATIENCE, self.door.authenticator.verify(token, clock::now())).await;
-        let claims = match verified {
-            Ok(Ok(claims)) => claims,
-            Ok(Err(AuthError::Database(_))) | Err(_) => return Err(Closing::TryAgainLater),
+        let access = match verified {
+            Ok(Ok(access)) if access.restricted => return Err(Closing::Forbidden),
+            Ok(Ok(access)) => access,
+            Ok(Err(AuthError::Database(_) | AuthError::NoKeys | AuthError::Stale)) | Err(_) => {
+                return Err(Closing::TryAgainLater);
+            }
             Ok(Err(_)) => return Err(Closing::Forbidden),
         };
-        self.deadline.as_mut().reset(Instant::now() + remaining(claims.exp));
-        self.claims = Some(claims);
+        self.deadline.as_mut().reset(Instant::now() + remaining(&access));
+        self.access = Some(access);
         self.say(ToClient::ConnectionAck).await
     }
 
     async fn subscribe(&mut self, id: String, body: Body) -> Result<(), Closing> {
-        let Some(claims) = &self.claims else { return Err(Closing::Unauthorised) };
+        let Some(access) = &self.access else { return Err(Closing::Unauthorised) };
         if id.is_empty() {
             return Err(Closing::BadMessage);
         }
@@ -188,10 +193,18 @@ impl Connection {
             Err(error) => return self.say(ToClient::Error { id: &id, payload: &[error] }).await,
         };
         let kind = prepared.kind;
-        let answers = self.door.engine.stream(prepared, claims.principal(), Position::default());
+        let answers = self.door.engine.stream(prepared, access.principal, Position::default());
         let steps = answers.map(move |answer| step(kind, answer)).chain(stream::iter([Step::Ended]));
         self.operations.insert(id, steps.boxed());
         Ok(())
+    }
+}
+
+/// Comes back when what `access` stands on is taken away; never, while nobody has said who it is.
+async fn ended(revocations: &Revocations, access: Option<&Access>) {
+    match access {
+        Some(access) => revocations.ended(access).await,
+        None => std::future::pending().await,
     }
 }
 

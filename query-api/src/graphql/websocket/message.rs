@@ -78,6 +78,8 @@ pub enum Closing {
     Unauthorised,
     /// The token has expired.
     Expired,
+    /// The session has ended, or the right was taken away.
+    Revoked,
     /// The token is not valid.
     Forbidden,
     /// Another protocol is wanted.
@@ -102,6 +104,7 @@ impl Closing {
             Self::BadMessage => (4400, "Invalid message"),
             Self::Unauthorised => (4401, "Unauthorized"),
             Self::Expired => (4401, "Token expired"),
+            Self::Revoked => (4403, "Revoked"),
             Self::Forbidden => (4403, "Forbidden"),
             Self::OtherProtocol => (4406, "Subprotocol not acceptable"),
             Self::InitTimeout => (4408, "Connection initialisation timeout"),

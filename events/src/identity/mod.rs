@@ -1,0 +1,142 @@
+//! What happens to users, organisations, sessions and API keys.
+//!
+//! A user's stream belongs to no tenant (the nil tenant); memberships, invitations and groups are events of the organisation; a session
+//! and an API key are streams of their own within an organisation. Secrets (password hashes, tokens, keys) are never events.
+
+mod api_key;
+mod organisation;
+mod session;
+mod user;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use api_key::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, KeyEnd, Scope};
+pub use organisation::{
+    GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, InvitationAccepted,
+    InvitationRevoked, MemberAdded, MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, RoleChanged,
+    SecondFactorDemanded,
+};
+pub use session::{LoginMethod, SessionEnd, SessionRevoked, SessionStarted};
+pub use user::{
+    AddressVerified, AllSessionsRevoked, Channel, LockedOut, PasswordChanged, PasswordProof, PasswordResetRequested,
+    RecoveryCodeUsed, SecondFactor, SecondFactorDisabled, SecondFactorEnabled, UserRegistered, VerificationRequested,
+};
+
+use crate::{HasPersonal, personal::PersonalField};
+
+/// What a member may do in an organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, members and settings included.
+    Admin,
+    /// Answers consultations.
+    Reviewer,
+    /// Asks for decisions.
+    Requester,
+    /// Reads, and replays history.
+    Analyst,
+}
+
+/// Any event of this category.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IdentityEvent {
+    /// See [`UserRegistered`].
+    UserRegistered(UserRegistered),
+    /// See [`VerificationRequested`].
+    VerificationRequested(VerificationRequested),
+    /// See [`AddressVerified`].
+    AddressVerified(AddressVerified),
+    /// See [`PasswordResetRequested`].
+    PasswordResetRequested(PasswordResetRequested),
+    /// See [`PasswordChanged`].
+    PasswordChanged(PasswordChanged),
+    /// See [`AllSessionsRevoked`].
+    AllSessionsRevoked(AllSessionsRevoked),
+    /// See [`SecondFactorEnabled`].
+    SecondFactorEnabled(SecondFactorEnabled),
+    /// See [`SecondFactorDisabled`].
+    SecondFactorDisabled(SecondFactorDisabled),
+    /// See [`RecoveryCodeUsed`].
+    RecoveryCodeUsed(RecoveryCodeUsed),
+    /// See [`LockedOut`].
+    LockedOut(LockedOut),
+    /// See [`OrganisationCreated`].
+    OrganisationCreated(OrganisationCreated),
+    /// See [`MemberAdded`].
+    MemberAdded(MemberAdded),
+    /// See [`MemberInvited`].
+    MemberInvited(MemberInvited),
+    /// See [`InvitationRevoked`].
+    InvitationRevoked(InvitationRevoked),
+    /// See [`InvitationAccepted`].
+    InvitationAccepted(InvitationAccepted),
+    /// See [`RoleChanged`].
+    RoleChanged(RoleChanged),
+    /// See [`MemberRemoved`].
+    MemberRemoved(MemberRemoved),
+    /// See [`GroupCreated`].
+    GroupCreated(GroupCreated),
+    /// See [`GroupRenamed`].
+    GroupRenamed(GroupRenamed),
+    /// See [`GroupDeleted`].
+    GroupDeleted(GroupDeleted),
+    /// See [`GroupMemberAdded`].
+    GroupMemberAdded(GroupMemberAdded),
+    /// See [`GroupMemberRemoved`].
+    GroupMemberRemoved(GroupMemberRemoved),
+    /// See [`SecondFactorDemanded`].
+    SecondFactorDemanded(SecondFactorDemanded),
+    /// See [`SessionStarted`].
+    SessionStarted(SessionStarted),
+    /// See [`SessionRevoked`].
+    SessionRevoked(SessionRevoked),
+    /// See [`ApiKeyCreated`].
+    ApiKeyCreated(ApiKeyCreated),
+    /// See [`ApiKeyRotated`].
+    ApiKeyRotated(ApiKeyRotated),
+    /// See [`ApiKeyRevoked`].
+    ApiKeyRevoked(ApiKeyRevoked),
+}
+
+impl HasPersonal for IdentityEvent {
+    fn visit_personal(&mut self, visit: &mut dyn FnMut(&mut dyn PersonalField)) {
+        match self {
+            Self::UserRegistered(event) => {
+                visit(&mut event.email);
+                visit(&mut event.name);
+            }
+            Self::PasswordResetRequested(PasswordResetRequested { address, .. })
+            | Self::LockedOut(LockedOut { address, .. }) => address.iter_mut().for_each(|field| visit(field)),
+            Self::MemberInvited(event) => visit(&mut event.email),
+            Self::SessionStarted(event) => {
+                event.address.iter_mut().for_each(|field| visit(field));
+                event.agent.iter_mut().for_each(|field| visit(field));
+            }
+            Self::VerificationRequested(_)
+            | Self::AddressVerified(_)
+            | Self::PasswordChanged(_)
+            | Self::AllSessionsRevoked(_)
+            | Self::SecondFactorEnabled(_)
+            | Self::SecondFactorDisabled(_)
+            | Self::RecoveryCodeUsed(_)
+            | Self::OrganisationCreated(_)
+            | Self::MemberAdded(_)
+            | Self::InvitationRevoked(_)
+            | Self::InvitationAccepted(_)
+            | Self::RoleChanged(_)
+            | Self::MemberRemoved(_)
+            | Self::GroupCreated(_)
+            | Self::GroupRenamed(_)
+            | Self::GroupDeleted(_)
+            | Self::GroupMemberAdded(_)
+            | Self::GroupMemberRemoved(_)
+            | Self::SecondFactorDemanded(_)
+            | Self::SessionRevoked(_)
+            | Self::ApiKeyCreated(_)
+            | Self::ApiKeyRotated(_)
+            | Self::ApiKeyRevoked(_) => {}
+        }
+    }
+}
