@@ -1,10 +1,17 @@
 //! The settings of the command API. Owns their flags and environment names.
 
+use std::{fmt, str::FromStr, time::Duration};
+
 use clap::Args;
-use docket_platform::config::{Describe, Masked, Setting};
+use docket_platform::{
+    auth::{Role, UnknownRole},
+    config::{Describe, Masked, Setting, parse_duration, show},
+};
 
 /// A quarter of an hour of a busy installation.
 const MAX_BACKLOG: u64 = 1_000_000;
+/// Thirty days.
+const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How commands are taken.
 #[derive(Debug, Clone, Args)]
@@ -21,11 +28,56 @@ pub struct Config {
     #[arg(long = "command-max-backlog", env = "DOCKET_COMMAND_MAX_BACKLOG", default_value_t = MAX_BACKLOG,
           value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub max_backlog: u64,
+    /// How long a login lasts at most, however often its tokens are renewed
+    #[arg(long, env = "DOCKET_SESSION_LIFETIME", default_value = "30d", value_parser = parse_duration, value_name = "DURATION")]
+    pub session_lifetime: Duration,
+    /// Roles that take a second factor unless their organisation says otherwise, separated by commas; admin where nothing is said and the
+    /// database is not Docket's own
+    #[arg(long, env = "DOCKET_SECOND_FACTOR", value_name = "ROLES|none")]
+    pub second_factor: Option<SecondFactorRoles>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { require_idempotency_key: false, login_queue: 64, max_backlog: MAX_BACKLOG }
+        Self {
+            require_idempotency_key: false,
+            login_queue: 64,
+            max_backlog: MAX_BACKLOG,
+            session_lifetime: SESSION_LIFETIME,
+            second_factor: None,
+        }
+    }
+}
+
+/// The roles of which a second factor is demanded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecondFactorRoles(pub Vec<Role>);
+
+impl FromStr for SecondFactorRoles {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        let roles = text.split(',').map(str::trim).filter(|role| !matches!(*role, "" | "none"));
+        roles.map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for SecondFactorRoles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [] => f.write_str("none"),
+            roles => f.write_str(&roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(",")),
+        }
+    }
+}
+
+impl Config {
+    /// The same, with what counts where nothing was said: administrators take a second factor, unless it is a demonstration.
+    #[must_use]
+    pub fn settled(mut self, demonstration: bool) -> Self {
+        let default = if demonstration { Vec::new() } else { vec![Role::Admin] };
+        self.second_factor.get_or_insert(SecondFactorRoles(default));
+        self
     }
 }
 
@@ -35,6 +87,8 @@ impl Describe for Config {
             Setting::new("DOCKET_REQUIRE_IDEMPOTENCY_KEY", self.require_idempotency_key),
             Setting::new("DOCKET_LOGIN_QUEUE", self.login_queue),
             Setting::new("DOCKET_COMMAND_MAX_BACKLOG", self.max_backlog),
+            Setting::new("DOCKET_SESSION_LIFETIME", show(self.session_lifetime)),
+            Setting::optional("DOCKET_SECOND_FACTOR", self.second_factor.as_ref()),
         ]
     }
 }

@@ -66,11 +66,71 @@ impl IntoResponses for LoginProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
             ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
-            ("401", "Unknown address or wrong password: `invalid_credentials`"),
+            (
+                "401",
+                "Unknown address or wrong password: `invalid_credentials`. The password was right, and the account has a second factor: \
+                 `second_factor_needed`, `wrong_code`",
+            ),
+            ("403", "`no_organisation`: the user belongs to none, or not to the one that was named"),
             ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
             ("503", "Not now: `database_unavailable`, `overloaded`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of renewing tokens.
+pub(crate) struct RefreshProblems;
+
+impl IntoResponses for RefreshProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
+            ("401", "`invalid_refresh_token`: it is none of ours, was used before, or its session has ended"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of what one does with one's own sessions.
+pub(crate) struct SessionProblems;
+
+impl IntoResponses for SessionProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_path`, …"),
+            ("401", "No valid token: `unauthorized`, `token_expired`, `token_revoked`"),
+            (
+                "403",
+                "Not allowed: `forbidden` (an API key has no account), `second_factor_required`, `no_organisation`",
+            ),
+            ("404", "`not_found`: there is no such session"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of second factors.
+pub(crate) struct SecondFactorProblems;
+
+impl IntoResponses for SecondFactorProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
+            ("401", "No valid token: `unauthorized`, `token_expired`, `token_revoked`. Or `wrong_code`"),
+            ("403", "`wrong_password`. Or not allowed: `forbidden`, `second_factor_required`"),
+            ("409", "`no_second_factor`, `second_factor_exists`, `second_factor_demanded`"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
         ])
     }
 }

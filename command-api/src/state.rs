@@ -64,6 +64,12 @@ impl State {
         &self.store
     }
 
+    /// How commands are taken.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Hashes and verifies passwords; how often is counted there.
     #[must_use]
     pub fn hasher(&self) -> &Hasher {

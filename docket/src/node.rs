@@ -119,6 +119,7 @@ impl<'a> Node<'a> {
 
     /// Takes commands, and watches deadlines.
     pub fn command_api(&mut self, store: Store, keys: Arc<Authenticator>, config: docket_command_api::Config) {
+        let config = config.settled(self.place.embedded_folder().is_some());
         let state = docket_command_api::State::new(store, keys, config);
         docket_command_api::spawn_scheduler(&state, &self.shutdown);
         self.route(docket_command_api::router(state));

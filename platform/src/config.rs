@@ -137,7 +137,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => Some(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs),
         "h" => number.checked_mul(3_600).map(Duration::from_secs),
-        _ => return Err(format!("unknown unit {unit:?}: use ms, s, m or h")),
+        "d" => number.checked_mul(86_400).map(Duration::from_secs),
+        _ => return Err(format!("unknown unit {unit:?}: use ms, s, m, h or d")),
     }
     .ok_or_else(|| "the duration is too long".to_owned())
 }
@@ -164,7 +165,8 @@ pub fn parse_origin(text: &str) -> Result<String, String> {
     }
 }
 
-fn show(duration: Duration) -> String {
+/// A duration as it is shown and can be read again.
+pub fn show(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns that table's statements and the key of the hash. An address never stands there in clear.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use docket_domain::identity::normalise_email;
 use docket_platform::{db, ids};
@@ -11,6 +11,8 @@ use sha2::Sha256;
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
+
+use super::origin::Origin;
 
 /// The key's name in `auth.secret`.
 const KEY_NAME: &str = "email_hmac";
@@ -54,10 +56,14 @@ impl Accounts {
     /// # Errors
     /// When the database does not answer.
     pub async fn email_hmac(&self, email: &str) -> Result<Vec<u8>, sqlx::Error> {
+        self.hmac(&normalise_email(email)).await
+    }
+
+    async fn hmac(&self, text: &str) -> Result<Vec<u8>, sqlx::Error> {
         let key = self.key.get_or_try_init(|| self.load_key()).await?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key.0)
             .map_err(|error| sqlx::Error::Protocol(format!("auth.secret {KEY_NAME}: {error}")))?;
-        mac.update(normalise_email(email).as_bytes());
+        mac.update(text.as_bytes());
         Ok(mac.finalize().into_bytes().to_vec())
     }
 
@@ -111,6 +117,58 @@ impl Accounts {
             .await
     }
 
+    /// The organisations that a user may belong to, the preferred one first; the organisations' streams say whether it is so.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn organisations(&self, user_id: Uuid) -> Result<Vec<Uuid>, sqlx::Error> {
+        sqlx::query_scalar(
+            "select m.tenant from auth.membership m left join auth.account a on a.user_id = m.user_id
+             where m.user_id = $1 order by m.tenant is distinct from a.organisation, m.tenant limit 100",
+        )
+        .bind(user_id)
+        .fetch_all(&mut *db::door(&self.pool).await?)
+        .await
+    }
+
+    /// Notes that a user may belong to an organisation. Call it before the event that makes it so.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn may_belong(&self, user_id: Uuid, organisation: Uuid) -> Result<(), sqlx::Error> {
+        let mut door = db::door(&self.pool).await?;
+        sqlx::query("insert into auth.membership (user_id, tenant) values ($1, $2) on conflict do nothing")
+            .bind(user_id)
+            .bind(organisation)
+            .execute(&mut *door)
+            .await?;
+        door.commit().await
+    }
+
+    /// Lets the next login be in this organisation, unless it names another.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn prefer(&self, user_id: Uuid, organisation: Uuid) -> Result<(), sqlx::Error> {
+        let mut door = db::door(&self.pool).await?;
+        sqlx::query("update auth.account set organisation = $2 where user_id = $1")
+            .bind(user_id)
+            .bind(organisation)
+            .execute(&mut *door)
+            .await?;
+        door.commit().await
+    }
+
+    /// A keyed hash of where somebody is: the neighbourhood in the network (/24, /48) and the program, neither of which it tells.
+    pub(super) async fn place_hmac(&self, origin: &Origin) -> Result<Vec<u8>, sqlx::Error> {
+        let network = match origin.address.as_deref().map(str::parse) {
+            Some(Ok(IpAddr::V4(address))) => address.octets()[..3].to_vec(),
+            Some(Ok(IpAddr::V6(address))) => address.octets()[..6].to_vec(),
+            Some(Err(_)) | None => Vec::new(),
+        };
+        self.hmac(&format!("place\n{network:?}\n{}", origin.agent.as_deref().unwrap_or_default())).await
+    }
+
     /// Adds an account unless the user, or the address, has one; says whether it did.
     ///
     /// # Errors
@@ -128,6 +186,11 @@ impl Accounts {
         .bind(account.organisation)
         .execute(&mut *door)
         .await?;
+        sqlx::query("insert into auth.membership (user_id, tenant) values ($1, $2) on conflict do nothing")
+            .bind(account.user_id)
+            .bind(account.organisation)
+            .execute(&mut *door)
+            .await?;
         door.commit().await?;
         Ok(done.rows_affected() == 1)
     }

@@ -1,21 +1,26 @@
 //! `POST /api/v1/auth/change-password`: a new password for somebody who knows the old one.
 
-use axum::{
-    Json as Answer,
-    response::{IntoResponse, Response},
-};
+use axum::Json as Answer;
 use docket_events::identity::PasswordProof;
-use docket_log::ExecuteError;
-use docket_platform::{Problem, auth::Principal, breaker::BreakerError, http::Json};
+use docket_platform::{
+    auth::{
+        Principal,
+        permissions::{self, Action},
+    },
+    http::Json,
+};
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    password::{self, PasswordError, UnfitPassword, Verdict},
-    reset_password::{PasswordSet, journal},
+    accounts::Account,
+    error::RouteError,
+    origin::Origin,
+    password::{self, Verdict},
+    reset_password::{Change, PasswordSet, journal},
 };
-use crate::{error, openapi::ChangePasswordProblems, state::State};
+use crate::{openapi::ChangePasswordProblems, state::State};
 
 /// The old password and the new one.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,40 +35,9 @@ pub(super) struct Request {
     new_password: SecretString,
 }
 
-/// Why the password stays what it is.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RouteError {
-    #[error("the current password is wrong")]
-    WrongPassword,
-    #[error("the password was changed by somebody else at the same time")]
-    Raced,
-    #[error(transparent)]
-    Unfit(#[from] UnfitPassword),
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    #[error(transparent)]
-    Database(#[from] BreakerError<sqlx::Error>),
-    #[error(transparent)]
-    Journal(#[from] BreakerError<ExecuteError>),
-}
-
-impl IntoResponse for RouteError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::WrongPassword => Problem::forbidden("wrong_password", "The current password is wrong."),
-            Self::Raced => Problem::conflict("password_changed", "The password was changed at the same time."),
-            Self::Unfit(unfit) => unfit.problem("new_password"),
-            Self::Password(error) => error.into(),
-            Self::Database(error) => error::of_query(error),
-            Self::Journal(error) => error::of_breaker(error),
-        }
-        .into_response()
-    }
-}
-
 /// Change the password
 ///
-/// Needs the current one, whoever holds the token. A mail tells the owner.
+/// Needs the current one, whoever holds the token. All other sessions end, and a mail tells the owner.
 #[utoipa::path(
     post, path = "/api/v1/auth/change-password", operation_id = "change_password", tag = "auth", request_body = Request,
     responses((status = OK, description = "The password is changed", body = PasswordSet), ChangePasswordProblems),
@@ -71,22 +45,30 @@ impl IntoResponse for RouteError {
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     principal: Principal,
+    origin: Origin,
     Json { value: Request { current_password, new_password }, .. }: Json<Request>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
-    password::check_strength(&new_password)?;
-    let account = state.guarded_query(state.accounts.of_user(principal.id)).await?;
-    let known = account.as_ref().map(|account| account.password_hash.clone());
-    let verdict = state.hasher.verify(current_password, known).await?;
-    let (Some(account), Verdict::Right { .. }) = (account, verdict) else {
-        return Err(RouteError::WrongPassword);
-    };
+    permissions::check(&principal, Action::ManageSelf)?;
+    password::check_strength(&new_password).map_err(|unfit| RouteError::Unfit(unfit, "new_password"))?;
+    let account = prove(&state, &principal, current_password).await?;
     let hash = state.hasher.hash(new_password).await?;
     // The event first: a change that nobody can see in the history is worse than one that has to be repeated.
-    if !journal(&state, account.user_id, PasswordProof::OldPassword, None).await? {
+    let change = Change { proof: PasswordProof::OldPassword, kept: principal.session };
+    if !journal(&state, origin.of_oneself(&principal), account.user_id, change).await? {
         return Err(RouteError::WrongPassword);
     }
     if state.guarded_query(state.accounts.replace_hash(&account, &hash)).await? {
         return Ok(Answer(PasswordSet::DONE));
     }
     Err(RouteError::Raced)
+}
+
+/// The account of whoever asks, if this is its password.
+pub(super) async fn prove(state: &State, principal: &Principal, password: SecretString) -> Result<Account, RouteError> {
+    let account = state.guarded_query(state.accounts.of_user(principal.id)).await?;
+    let known = account.as_ref().map(|account| account.password_hash.clone());
+    match (account, state.hasher.verify(password, known).await?) {
+        (Some(account), Verdict::Right { .. }) => Ok(account),
+        (Some(_) | None, _) => Err(RouteError::WrongPassword),
+    }
 }

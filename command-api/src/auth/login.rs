@@ -1,21 +1,12 @@
-//! `POST /api/v1/auth/login`: e-mail address and password for an access token.
+//! `POST /api/v1/auth/login`: e-mail address and password for an access token and a refresh token.
 
 use std::time::Duration;
 
-use axum::{
-    Json as Answer,
-    response::{IntoResponse, Response},
-};
-use docket_domain::identity::Organisation;
-use docket_events::{Category, StreamId, identity};
-use docket_log::ExecuteError;
-use docket_platform::{
-    Problem,
-    auth::{AuthError, Principal, Role, ensure_key},
-    breaker::BreakerError,
-    clock,
-    http::Json,
-};
+use axum::Json as Answer;
+use chrono::{DateTime, Utc};
+use docket_domain::identity::User;
+use docket_events::identity::LoginMethod;
+use docket_platform::{auth::Role, http::Json, ids};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,9 +14,13 @@ use uuid::Uuid;
 
 use super::{
     accounts::Account,
-    password::{PasswordError, Verdict},
+    error::RouteError,
+    origin::Origin,
+    password::Verdict,
+    second_factor,
+    session::{self, Tokens},
 };
-use crate::{error, openapi::LoginProblems, state::State};
+use crate::{openapi::LoginProblems, state::State};
 
 /// How long an access token is valid.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -41,9 +36,16 @@ pub(super) struct Request {
     /// The password.
     #[schema(value_type = String, format = "password", example = "correct horse battery")]
     password: SecretString,
+    /// The second factor, where the account has one: the six digits of the app, or a recovery code.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "123456")]
+    code: Option<SecretString>,
+    /// In which organisation, for those who belong to several; the last one otherwise.
+    #[serde(default)]
+    organisation_id: Option<Uuid>,
 }
 
-/// A token, and whom it speaks for.
+/// Two tokens, and whom they speak for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LoginAnswer)]
 pub(super) struct LoggedIn {
@@ -52,15 +54,23 @@ pub(super) struct LoggedIn {
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// Seconds until it ends.
+    /// Seconds until the access token ends.
     #[schema(example = 900)]
     expires_in: u64,
+    /// Good for the next two tokens, once: `POST /api/v1/auth/refresh`.
+    refresh_token: String,
+    /// When the session ends at the latest, however often it is renewed.
+    session_expires_at: DateTime<Utc>,
+    /// The session.
+    session_id: Uuid,
     /// Who logged in.
     user: LoggedInUser,
     /// Where.
     organisation: LoggedInOrganisation,
     /// What the user may do there.
     role: Role,
+    /// Whether nothing can be done with the access token but setting up the second factor that is demanded; renew it afterwards.
+    second_factor_required: bool,
 }
 
 /// Who logged in.
@@ -80,39 +90,10 @@ struct LoggedInOrganisation {
     id: Uuid,
 }
 
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RouteError {
-    #[error("unknown account or wrong password")]
-    InvalidCredentials,
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    #[error(transparent)]
-    Database(#[from] BreakerError<sqlx::Error>),
-    #[error(transparent)]
-    Journal(#[from] BreakerError<ExecuteError>),
-    #[error(transparent)]
-    Token(#[from] AuthError),
-}
-
-impl IntoResponse for RouteError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::InvalidCredentials => {
-                Problem::unauthorized("invalid_credentials", "The e-mail address or the password is wrong.")
-            }
-            Self::Password(error) => error.into(),
-            Self::Database(error) => error::of_query(error),
-            Self::Journal(error) => error::of_breaker(error),
-            Self::Token(error) => error.into(),
-        }
-        .into_response()
-    }
-}
-
 /// Log in
 ///
-/// Gives an access token for 15 minutes. An unknown address and a wrong password get the same answer.
+/// Begins a session: an access token for 15 minutes, and a refresh token for the next. An unknown address and a wrong password get the
+/// same answer. Where the account has a second factor, its code is asked for once the password was right.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", operation_id = "login", tag = "auth", request_body = Request,
     responses((status = OK, description = "Logged in", body = LoggedIn), LoginProblems),
@@ -120,9 +101,13 @@ impl IntoResponse for RouteError {
 )]
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
+    origin: Origin,
     Json { value: request, .. }: Json<Request>,
 ) -> Result<Answer<LoggedIn>, RouteError> {
     let account = state.guarded_query(state.accounts.find(request.email.expose_secret())).await?;
+    // Read before the password is looked at: what ends sessions after that, ends this one too.
+    let user_id = account.as_ref().map_or_else(ids::new_id, |account| account.user_id);
+    let user: User = session::load(&state, user_id).await?;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     // Without an account the same work is done, so that neither the answer nor its time tells.
     let verdict = state.hasher.verify(request.password.clone(), hash).await?;
@@ -132,48 +117,35 @@ pub(super) async fn handler(
     if outdated {
         rehash(&state, &account, request.password).await;
     }
-    let Some(role) = role_of(&state, &account).await? else {
+    let method = if user.second_factor {
+        second_factor::check(&state, &origin, user_id, request.code.as_ref()).await?;
+        LoginMethod::PasswordAndSecondFactor
+    } else {
+        LoginMethod::Password
+    };
+    let member = session::choose(&state, user_id, &user, request.organisation_id).await?;
+    let tokens = session::begin(&state, &origin, member, method, user.sessions_ended.version).await?;
+    answer(&state, tokens).await
+}
+
+/// What somebody who has tokens is told.
+pub(super) async fn answer(state: &State, tokens: Tokens) -> Result<Answer<LoggedIn>, RouteError> {
+    let Tokens { access, refresh, session, member } = tokens;
+    let Some(name) = state.guarded(state.people.name(member.user_id)).await? else {
         return Err(RouteError::InvalidCredentials);
     };
-    let Some(name) = state.guarded(state.people.name(account.user_id)).await? else {
-        return Err(RouteError::InvalidCredentials);
-    };
-    let principal = Principal::member(account.user_id, account.organisation, role);
     Ok(Answer(LoggedIn {
-        access_token: issue(&state, principal).await?,
+        access_token: access,
         token_type: "Bearer",
         expires_in: TOKEN_LIFETIME.as_secs(),
-        user: LoggedInUser { id: account.user_id, name: name.to_string() },
-        organisation: LoggedInOrganisation { id: account.organisation },
-        role,
+        refresh_token: refresh.expose_secret().to_owned(),
+        session_expires_at: session.expires_at,
+        session_id: session.id,
+        user: LoggedInUser { id: member.user_id, name: name.to_string() },
+        organisation: LoggedInOrganisation { id: member.tenant },
+        role: member.role,
+        second_factor_required: member.is_restricted(),
     }))
-}
-
-/// The member's role, as the organisation's events tell it.
-async fn role_of(state: &State, account: &Account) -> Result<Option<Role>, BreakerError<ExecuteError>> {
-    let stream = StreamId::new(Category::Identity, account.organisation);
-    let load = async { Ok(state.store.load::<Organisation>(stream, None).await?) };
-    let (loaded, _) = state.guarded(load).await?;
-    Ok(loaded.state.role_of(account.user_id).map(|role| match role {
-        identity::Role::Admin => Role::Admin,
-        identity::Role::Reviewer => Role::Reviewer,
-        identity::Role::Requester => Role::Requester,
-        identity::Role::Analyst => Role::Analyst,
-    }))
-}
-
-/// Signs a token; the first of an installation makes the key.
-async fn issue(state: &State, principal: Principal) -> Result<String, AuthError> {
-    let now = clock::now();
-    let issued = match state.authenticator.issue(principal, now, TOKEN_LIFETIME).await {
-        Err(AuthError::NoSigningKey) => {
-            ensure_key(state.store.pool()).await?;
-            state.authenticator.reload().await?;
-            state.authenticator.issue(principal, now, TOKEN_LIFETIME).await
-        }
-        issued => issued,
-    };
-    issued.map(|(token, _)| token)
 }
 
 /// The login stands whether this works out or not.

@@ -1,14 +1,20 @@
 //! Logging in, and what it stands on.
 //!
-//! Owns accounts (who may log in with what) and password hashing. It must not keep a password in clear any longer than a hash takes,
+//! Owns accounts (who may log in with what), password hashing, second factors, and sessions from the login to their end. It must not keep a password in clear any longer than a hash takes,
 //! and must answer the same, with the same work, whether an account exists or not.
 
 pub mod accounts;
 mod cache_stats;
 mod change_password;
+mod error;
 mod login;
+mod me;
+mod origin;
 pub mod password;
 mod reset_password;
+mod second_factor;
+pub mod session;
+mod sessions;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -24,4 +30,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(reset_password::reset))
         .routes(routes!(change_password::handler))
         .routes(routes!(cache_stats::handler))
+        .routes(routes!(me::handler))
+        .merge(sessions::router())
+        .merge(second_factor::router())
 }

@@ -3,18 +3,12 @@
 //! The wish is an event; the mail that follows from it, and the token in that mail, are the mail reactor's. Known and unknown addresses
 //! get the same answer for the same work.
 
-use axum::{
-    Json as Answer,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json as Answer, http::StatusCode};
 use docket_domain::identity::{Refusal, User, change_password, request_password_reset};
 use docket_events::{Category, StreamId, identity::PasswordProof};
-use docket_log::{CommandContext, ExecuteError, IdempotencyKey, Outcome, faults};
+use docket_log::{CommandContext, IdempotencyKey, Outcome, faults};
 use docket_platform::{
-    Problem,
     auth::mailed::{self, Purpose},
-    breaker::BreakerError,
     db,
     http::Json,
     ids,
@@ -24,9 +18,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::password::{self, PasswordError, UnfitPassword};
+use super::{error::RouteError, origin::Origin, password};
 use crate::{
-    error,
     openapi::{ForgotProblems, ResetProblems},
     state::State,
 };
@@ -76,37 +69,6 @@ impl PasswordSet {
     pub(super) const DONE: Self = Self { message: "The new password is set." };
 }
 
-/// Why a password is not set.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RouteError {
-    #[error("the mailed link is not valid")]
-    InvalidToken,
-    #[error(transparent)]
-    Unfit(#[from] UnfitPassword),
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    #[error(transparent)]
-    Database(#[from] BreakerError<sqlx::Error>),
-    #[error(transparent)]
-    Journal(#[from] BreakerError<ExecuteError>),
-}
-
-impl IntoResponse for RouteError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::InvalidToken => Problem::bad_request(
-                "invalid_token",
-                "This link was used, has expired, or is none of ours. Ask for a new one.",
-            ),
-            Self::Unfit(unfit) => unfit.problem("password"),
-            Self::Password(error) => error.into(),
-            Self::Database(error) => error::of_query(error),
-            Self::Journal(error) => error::of_breaker(error),
-        }
-        .into_response()
-    }
-}
-
 /// Ask for a mail to set a new password
 ///
 /// The answer is the same whether the address has an account or not. A mail with a link goes to the address, at most one a minute.
@@ -117,14 +79,17 @@ impl IntoResponse for RouteError {
 )]
 pub(super) async fn forgot(
     axum::extract::State(state): axum::extract::State<State>,
+    origin: Origin,
     Json { value: request, .. }: Json<ForgotRequest>,
 ) -> Result<(StatusCode, Answer<Forgotten>), RouteError> {
     let account = state.guarded_query(state.accounts.find(request.email.expose_secret())).await?;
     // Without an account a stream is asked that nobody has: the same way, to the same answer.
     let user = account.map_or_else(ids::new_id, |account| account.user_id);
     let stream = StreamId::new(Category::Identity, user);
-    let context = CommandContext::default();
-    let wish = state.store.execute(&context, stream, |user: &User, now| request_password_reset(user, None, now));
+    let context = origin.anonymous(Uuid::nil());
+    let from = origin.address_of(user);
+    let wish =
+        state.store.execute(&context, stream, |user: &User, now| request_password_reset(user, from.clone(), now));
     match state.guarded(wish).await? {
         Outcome::Accepted(_) | Outcome::Refused(_) => {}
     }
@@ -134,7 +99,7 @@ pub(super) async fn forgot(
 
 /// Set a new password with a mailed token
 ///
-/// The token is used up. A link that is cut, used or expired gets one and the same answer, and nothing changes.
+/// The token is used up, and every session of the user ends. A link that is cut, used or expired gets one and the same answer, and nothing changes.
 #[utoipa::path(
     post, path = "/api/v1/auth/reset-password", operation_id = "reset_password", tag = "auth", request_body = ResetRequest,
     responses((status = OK, description = "The password is set", body = PasswordSet), ResetProblems),
@@ -142,14 +107,17 @@ pub(super) async fn forgot(
 )]
 pub(super) async fn reset(
     axum::extract::State(state): axum::extract::State<State>,
+    origin: Origin,
     Json { value: ResetRequest { token, password }, .. }: Json<ResetRequest>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
-    password::check_strength(&password)?;
+    password::check_strength(&password).map_err(|unfit| RouteError::Unfit(unfit, "password"))?;
     let holder = async { mailed::holder(&mut *db::door(state.store.pool()).await?, RESET, &token).await };
     let user = state.guarded_query(holder).await?.ok_or(RouteError::InvalidToken)?;
     let hash = state.hasher.hash(password).await?;
     // The event first: should we die before the row is written, the link is still good, and the same event is found again.
-    if !journal(&state, user, PasswordProof::MailedLink, Some(&token)).await? {
+    let once = IdempotencyKey::scoped(Uuid::nil(), user, "reset-password", token.expose_secret(), [0; 32]);
+    let context = CommandContext { idempotency: Some(once), ..origin.anonymous(Uuid::nil()) };
+    if !journal(&state, context, user, Change { proof: PasswordProof::MailedLink, kept: None }).await? {
         return Err(RouteError::InvalidToken);
     }
     faults::step("reset.before_write");
@@ -161,23 +129,28 @@ pub(super) async fn reset(
 
 const RESET: Purpose = Purpose::ResetPassword;
 
-/// Notes the change; once only for one token. False: there is no such user.
+/// How a password changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    /// What allowed it.
+    pub(super) proof: PasswordProof,
+    /// The session that goes on.
+    pub(super) kept: Option<Uuid>,
+}
+
+/// Notes the change. False: there is no such user.
 pub(super) async fn journal(
     state: &State,
+    context: CommandContext,
     user: Uuid,
-    proof: PasswordProof,
-    once_for: Option<&SecretString>,
-) -> Result<bool, BreakerError<ExecuteError>> {
-    let once = |token: &SecretString| {
-        IdempotencyKey::scoped(Uuid::nil(), user, "reset-password", token.expose_secret(), [0; 32])
-    };
-    let context = CommandContext { idempotency: once_for.map(once), ..CommandContext::default() };
+    Change { proof, kept }: Change,
+) -> Result<bool, RouteError> {
     let stream = StreamId::new(Category::Identity, user);
-    let change = state.store.execute(&context, stream, |user: &User, _| change_password(user, proof, None));
+    let change = state.store.execute(&context, stream, |user: &User, _| change_password(user, proof, kept));
     match state.guarded(change).await? {
         Outcome::Accepted(_) => Ok(true),
         Outcome::Refused(Refusal::NoSuchUser) => Ok(false),
-        Outcome::Refused(refusal) => Err(BreakerError::Failed(ExecuteError::Internal(refusal.to_string()))),
+        Outcome::Refused(refusal) => Err(RouteError::unexpected(&refusal)),
     }
 }
 

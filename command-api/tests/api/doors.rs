@@ -36,7 +36,7 @@ const fn door(method: &'static str, path: &'static str, open: Open, body: &'stat
     Door { method, path, open, body }
 }
 
-const DOORS: [Door; 9] = [
+const DOORS: &[Door] = &[
     door("post", "/api/v1/auth/login", Open::All, ""),
     door("post", "/api/v1/auth/forgot-password", Open::All, ""),
     door("post", "/api/v1/auth/reset-password", Open::All, ""),
@@ -46,6 +46,17 @@ const DOORS: [Door; 9] = [
         Open::Known,
         r#"{"current_password":"not the one","new_password":"orbit lantern mustard"}"#,
     ),
+    door("post", "/api/v1/auth/refresh", Open::All, r#"{"refresh_token":"none of ours"}"#),
+    door("post", "/api/v1/auth/switch", Open::Known, r#"{"organisation_id":"01990000-0000-7000-8000-000000000001"}"#),
+    door("post", "/api/v1/auth/logout", Open::Known, ""),
+    door("get", "/api/v1/auth/me", Open::Known, ""),
+    door("get", "/api/v1/auth/sessions", Open::Known, ""),
+    door("delete", "/api/v1/auth/sessions", Open::Known, ""),
+    door("delete", "/api/v1/auth/sessions/{id}", Open::Known, ""),
+    door("post", "/api/v1/auth/mfa", Open::Known, r#"{"password":"not the one"}"#),
+    door("delete", "/api/v1/auth/mfa", Open::Known, r#"{"password":"not the one","code":"123456"}"#),
+    door("post", "/api/v1/auth/mfa/confirm", Open::Known, r#"{"code":"123456"}"#),
+    door("post", "/api/v1/auth/mfa/recovery-codes", Open::Known, r#"{"code":"123456"}"#),
     door("get", "/api/v1/auth/cache-stats", Open::To(Action::Inspect), ""),
     door("post", "/api/v1/consultations", Open::To(Action::Ask), r#"{"title":"t"}"#),
     door("post", "/api/v1/consultations/{id}/responses", Open::To(Action::Respond), r#"{"decision":"approve"}"#),
@@ -88,7 +99,7 @@ async fn no_route_lets_in_whom_it_must_not() {
     docket_command_api::setup::create_organisation(&app.store, elsewhere, "Elsewhere").await.unwrap();
     let stranger = app.member_of(elsewhere, "stranger", Role::Admin).await;
     let theirs = app.post(&stranger, CONSULTATIONS, &json!({ "title": "theirs" })).await.expect(201).id();
-    for door in &DOORS {
+    for door in DOORS {
         let place = format!("{} {}", door.method, door.path);
         if matches!(door.open, Open::All) {
             let answer = door.knock(&app, None, theirs).await;

@@ -10,6 +10,8 @@ mod login;
 mod outage;
 mod passwords;
 mod scheduler;
+mod second_factor;
+mod sessions;
 mod setup;
 mod support;
 mod tokens;

@@ -15,8 +15,11 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use docket_command_api::{Config, State, router, setup};
-use docket_events::identity;
-use docket_log::{Bell, Installation, Mode, Store, StoreOptions, Topic, migrate::migrate};
+use docket_domain::identity::{AddMember, Organisation, OrganisationCommand, decide_organisation};
+use docket_events::{Category, StreamId, identity};
+use docket_log::{
+    Bell, CommandContext, Installation, Mode, Outcome, Store, StoreOptions, Topic, migrate::migrate, revocations,
+};
 use docket_platform::{
     auth::{Authenticator, Keys, Principal, Role, SigningKey},
     clock,
@@ -28,6 +31,7 @@ use docket_platform::{
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -41,6 +45,19 @@ pub struct App {
     pub owner: PgPool,
     pub authenticator: Arc<Authenticator>,
     pub organisation: Uuid,
+    keys: Keys,
+}
+
+/// Another process on the same database, which hears of what is taken away as processes do.
+pub struct Replica {
+    pub router: Router,
+    stop: CancellationToken,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 pub struct Answer {
@@ -136,7 +153,8 @@ impl App {
         owner.close().await.unwrap();
         let database = Database::embedded(cluster.connect_options(OWNER, &name));
         let store = store(&database, installation);
-        let authenticator = Arc::new(Authenticator::fixed(Keys::new(vec![SigningKey::generate().unwrap()])));
+        let keys = Keys::new(vec![SigningKey::generate().unwrap()]);
+        let authenticator = Arc::new(Authenticator::fixed(keys.clone()));
         let state = State::new(store.clone(), authenticator.clone(), config);
         let organisation = setup::first_organisation(&store);
         setup::create_organisation(&store, organisation, "Test").await.unwrap();
@@ -148,7 +166,22 @@ impl App {
             database,
             authenticator,
             organisation,
+            keys,
         }
+    }
+
+    /// Another process like this one, which lets people in as soon as it knows what was taken away.
+    pub async fn replica(&self) -> Replica {
+        let authenticator = Arc::new(Authenticator::fixed(self.keys.clone()));
+        let (known, stop) = (authenticator.revocations().clone(), CancellationToken::new());
+        let pool = self.database.pool(DbRole::Writer, 1, Duration::from_secs(5));
+        let (shards, stopped) = (self.store.installation().shards, stop.clone());
+        known.begin(tokio::time::Instant::now());
+        let watched = known.clone();
+        tokio::spawn(async move { revocations::follow(pool, shards, &known, stopped).await });
+        until("the replica", || async { !watched.is_stale() }).await;
+        let state = State::new(self.other_store(), authenticator, self.state.config().clone());
+        Replica { router: hardened(state), stop }
     }
 
     /// Another process on the same database.
@@ -173,6 +206,23 @@ impl App {
         let principal = Principal::member(user.user_id, organisation, role);
         let (token, _) = self.authenticator.issue(principal, clock::now(), Duration::from_secs(600)).await.unwrap();
         Member { id: user.user_id, token }
+    }
+
+    /// Lets a user who exists belong to another organisation too.
+    pub async fn join(&self, organisation: Uuid, user: Uuid, role: Role) {
+        let role = match role {
+            Role::Admin => identity::Role::Admin,
+            Role::Reviewer => identity::Role::Reviewer,
+            Role::Requester => identity::Role::Requester,
+            Role::Analyst => identity::Role::Analyst,
+        };
+        let accounts = docket_command_api::auth::accounts::Accounts::new(self.store.pool().clone());
+        accounts.may_belong(user, organisation).await.unwrap();
+        let command = OrganisationCommand::AddMember(AddMember { user_id: user, role });
+        let context = CommandContext { tenant: organisation, ..CommandContext::default() };
+        let stream = StreamId::new(Category::Identity, organisation);
+        let decide = |state: &Organisation, now| decide_organisation(state, command.clone(), now);
+        assert!(matches!(self.store.execute(&context, stream, decide).await.unwrap(), Outcome::Accepted(_)));
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

@@ -23,6 +23,12 @@ pub struct Session {
     pub expires_at: Option<DateTime<Utc>>,
     /// Why it is over, if it is.
     pub ended: Option<SessionEnd>,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// The network address that it came from.
+    pub address: Option<Personal<String>>,
+    /// The program, as it calls itself.
+    pub agent: Option<Personal<String>>,
 }
 
 impl Session {
@@ -38,12 +44,15 @@ impl Aggregate for Session {
 
     const SCHEMA: i32 = 1;
 
-    fn evolve(&mut self, event: &IdentityEvent, _: At) {
+    fn evolve(&mut self, event: &IdentityEvent, at: At) {
         match event {
             IdentityEvent::SessionStarted(event) => {
                 self.user_id = Some(event.user_id);
                 self.credentials = event.credentials;
                 self.expires_at = Some(event.expires_at);
+                self.started_at = Some(at.time);
+                self.address.clone_from(&event.address);
+                self.agent.clone_from(&event.agent);
             }
             IdentityEvent::SessionRevoked(event) => self.ended = Some(event.reason),
             // Of other aggregates' streams.
@@ -53,7 +62,10 @@ impl Aggregate for Session {
 }
 
 impl HasPersonal for Session {
-    fn visit_personal(&mut self, _: &mut dyn FnMut(&mut dyn PersonalField)) {}
+    fn visit_personal(&mut self, visit: &mut dyn FnMut(&mut dyn PersonalField)) {
+        self.address.iter_mut().for_each(|field| visit(field));
+        self.agent.iter_mut().for_each(|field| visit(field));
+    }
 }
 
 /// Begin a session.

@@ -1,0 +1,261 @@
+//! Sessions: what a login begins, how it goes on, and how it ends.
+//!
+//! Owns the order of events and rows. That a session is open stands in the journal: its own stream, the user's (all sessions ended, a new
+//! password) and the organisation's (the role). The rows hold what is secret: refresh tokens, of which each is good for one use.
+
+mod rows;
+
+use chrono::TimeDelta;
+use docket_domain::identity::{Organisation, Refusal, Session, StartSession, User, revoke_session, start_session};
+use docket_events::{
+    Category, StreamId,
+    identity::{self, LoginMethod, SessionEnd},
+};
+use docket_log::{ExecuteError, Outcome, faults};
+use docket_platform::{
+    auth::{Access, AuthError, Principal, Role, ensure_key},
+    breaker::BreakerError,
+    clock, ids,
+};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{TOKEN_LIFETIME, error::RouteError, origin::Origin};
+use crate::state::State;
+
+pub(crate) use rows::Row;
+pub use rows::forget_old;
+
+/// A member who may have a session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) user_id: Uuid,
+    pub(super) tenant: Uuid,
+    pub(super) role: Role,
+    /// The version of the organisation's stream since which the member has the role.
+    since: u64,
+    /// Whether a second factor is demanded here and the user has none.
+    restricted: bool,
+}
+
+/// The two tokens of a session, and whom they are for.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    pub(super) access: String,
+    pub(super) refresh: SecretString,
+    pub(super) session: Row,
+    pub(super) member: Member,
+}
+
+/// The role as tokens name it.
+pub(crate) const fn token_role(role: identity::Role) -> Role {
+    match role {
+        identity::Role::Admin => Role::Admin,
+        identity::Role::Reviewer => Role::Reviewer,
+        identity::Role::Requester => Role::Requester,
+        identity::Role::Analyst => Role::Analyst,
+    }
+}
+
+/// The role as events name it.
+pub(crate) const fn event_role(role: Role) -> identity::Role {
+    match role {
+        Role::Admin => identity::Role::Admin,
+        Role::Reviewer => identity::Role::Reviewer,
+        Role::Requester => identity::Role::Requester,
+        Role::Analyst => identity::Role::Analyst,
+    }
+}
+
+/// The state of a stream of this category.
+pub(crate) async fn load<A: docket_domain::Aggregate>(
+    state: &State,
+    id: Uuid,
+) -> Result<A, BreakerError<ExecuteError>> {
+    let stream = StreamId::new(Category::Identity, id);
+    let load = async { Ok(state.store.load::<A>(stream, None).await?) };
+    let (loaded, _) = state.guarded(load).await?;
+    Ok(loaded.state)
+}
+
+/// Whether `role` takes a second factor in `organisation`.
+pub(super) fn demands(state: &State, organisation: &Organisation, role: identity::Role) -> bool {
+    match &organisation.second_factor {
+        Some(roles) => roles.contains(&role),
+        None => state.config.second_factor.as_ref().is_some_and(|roles| roles.0.contains(&token_role(role))),
+    }
+}
+
+/// The user as a member of the organisation `tenant`; none: the user is not.
+pub(super) async fn member(
+    state: &State,
+    user_id: Uuid,
+    user: &User,
+    tenant: Uuid,
+) -> Result<Option<Member>, RouteError> {
+    let organisation: Organisation = load(state, tenant).await?;
+    Ok(organisation.members.get(&user_id).map(|member| Member {
+        user_id,
+        tenant,
+        role: token_role(member.role),
+        since: member.since,
+        restricted: !user.second_factor && demands(state, &organisation, member.role),
+    }))
+}
+
+/// The user as a member of `wanted`, or of the first of the organisations that the user may belong to.
+pub(super) async fn choose(
+    state: &State,
+    user_id: Uuid,
+    user: &User,
+    wanted: Option<Uuid>,
+) -> Result<Member, RouteError> {
+    let candidates = match wanted {
+        Some(tenant) => vec![tenant],
+        None => state.guarded_query(state.accounts.organisations(user_id)).await?,
+    };
+    for tenant in candidates {
+        if let Some(member) = member(state, user_id, user, tenant).await? {
+            return Ok(member);
+        }
+    }
+    Err(RouteError::NoOrganisation)
+}
+
+/// Begins a session of `member`, whose login was checked when sessions had last been ended at `credentials`.
+pub(super) async fn begin(
+    state: &State,
+    origin: &Origin,
+    member: Member,
+    method: LoginMethod,
+    credentials: u64,
+) -> Result<Tokens, RouteError> {
+    let Member { user_id, tenant, .. } = member;
+    let place = state.guarded_query(state.accounts.place_hmac(origin)).await?;
+    let new_place = state.guarded_query(rows::is_new_place(state.store.pool(), user_id, &place)).await?;
+    let now = clock::now();
+    let lifetime = TimeDelta::from_std(state.config.session_lifetime).unwrap_or(TimeDelta::MAX);
+    let expires_at = now.checked_add_signed(lifetime).unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
+    let session = Row { id: ids::new_id(), tenant, user_id, last_used_at: now, expires_at };
+    let command = StartSession {
+        user_id,
+        method,
+        credentials,
+        expires_at,
+        new_place,
+        address: origin.address.clone(),
+        agent: origin.agent.clone(),
+    };
+    let context = origin.by(tenant, user_id, Some(session.id));
+    let stream = StreamId::new(Category::Identity, session.id);
+    // The event first: a session without one could not be seen, and not be ended.
+    let start = state.store.execute(&context, stream, |state: &Session, _| start_session(state, &command));
+    if let Outcome::Refused(refusal) = state.guarded(start).await? {
+        return Err(RouteError::unexpected(&refusal));
+    }
+    let refresh = state.guarded_query(rows::insert(state.store.pool(), &session, &place)).await?;
+    let access = issue(state, &member, session.id, credentials).await?;
+    Ok(Tokens { access, refresh, session, member })
+}
+
+/// Uses a refresh token up and gives new tokens. One that was used before ends its session.
+pub(super) async fn renew(state: &State, origin: &Origin, token: &SecretString) -> Result<Tokens, RouteError> {
+    let found = state.guarded_query(rows::find(state.store.pool(), token)).await?;
+    let rows::Brought { session: row, used } = found.ok_or(RouteError::InvalidRefreshToken)?;
+    if used {
+        return Err(reused(state, origin, &row).await?);
+    }
+    let (session, user): (Session, User) = tokio::try_join!(load(state, row.id), load(state, row.user_id))?;
+    let open = session.is_open(clock::now()) && !user.sessions_ended.ends(row.id, session.credentials);
+    let member = member(state, row.user_id, &user, row.tenant).await?;
+    let Some(member) = member.filter(|_| open) else { return Err(RouteError::InvalidRefreshToken) };
+    let Some(refresh) = state.guarded_query(rows::rotate(state.store.pool(), token)).await? else {
+        return Err(reused(state, origin, &row).await?);
+    };
+    faults::step("refresh.before_answer");
+    let access = issue(state, &member, row.id, session.credentials).await?;
+    Ok(Tokens { access, refresh, session: row, member })
+}
+
+/// Ends the session of a refresh token that came twice: one of the two who have it should not.
+async fn reused(state: &State, origin: &Origin, row: &Row) -> Result<RouteError, RouteError> {
+    let context = origin.anonymous(row.tenant);
+    end(state, &context, row, SessionEnd::RefreshTokenReused).await?;
+    tracing::warn!(session = %row.id, "a refresh token came twice; its session has been ended");
+    Ok(RouteError::InvalidRefreshToken)
+}
+
+/// Ends a session; one that is over already stays so.
+pub(super) async fn end(
+    state: &State,
+    context: &docket_log::CommandContext,
+    row: &Row,
+    reason: SessionEnd,
+) -> Result<(), RouteError> {
+    let stream = StreamId::new(Category::Identity, row.id);
+    let user = row.user_id;
+    let revoke = state.store.execute(context, stream, |session: &Session, _| revoke_session(session, user, reason));
+    match state.guarded(revoke).await? {
+        // A row without its event is of a login that was cut off.
+        Outcome::Accepted(_) | Outcome::Refused(Refusal::NotFound) => Ok(()),
+        Outcome::Refused(refusal) => Err(RouteError::unexpected(&refusal)),
+    }
+}
+
+/// The version at which sessions had last been ended when the login of the asking session was checked; a token without a session stands on
+/// nothing, and what it begins ends with the next change.
+pub(super) async fn credentials(state: &State, principal: &Principal) -> Result<u64, RouteError> {
+    match principal.session {
+        Some(id) => Ok(load::<Session>(state, id).await?.credentials),
+        None => Ok(0),
+    }
+}
+
+/// The sessions of a user that go on, the last used first, each with its stream's state, personal fields open.
+pub(super) async fn open_ones(state: &State, user_id: Uuid) -> Result<Vec<(Row, Session)>, RouteError> {
+    let user: User = load(state, user_id).await?;
+    let mut open = Vec::new();
+    for row in state.guarded_query(rows::of_user(state.store.pool(), user_id)).await? {
+        let session: Session = load(state, row.id).await?;
+        if session.is_open(clock::now()) && !user.sessions_ended.ends(row.id, session.credentials) {
+            open.push((row, session));
+        }
+    }
+    let (rows, mut sessions): (Vec<Row>, Vec<Session>) = open.into_iter().unzip();
+    let opened = async { Ok(state.store.vault().open(&mut sessions).await?) };
+    state.guarded(opened).await?;
+    Ok(rows.into_iter().zip(sessions).collect())
+}
+
+/// A session of the user; none: there is none, or it is another's.
+pub(super) async fn one(state: &State, id: Uuid, user_id: Uuid) -> Result<Option<Row>, RouteError> {
+    Ok(state.guarded_query(rows::one(state.store.pool(), id, user_id)).await?)
+}
+
+/// Signs an access token; the first of an installation makes the key.
+async fn issue(state: &State, member: &Member, session: Uuid, credentials: u64) -> Result<String, RouteError> {
+    let Member { user_id, tenant, role, since, restricted } = *member;
+    let access = Access {
+        credentials: Some(credentials),
+        member_since: Some(since),
+        restricted,
+        ..Access::of(Principal { session: Some(session), ..Principal::member(user_id, tenant, role) })
+    };
+    let now = clock::now();
+    let issued = match state.authenticator.issue(access.clone(), now, TOKEN_LIFETIME).await {
+        Err(AuthError::NoSigningKey) => {
+            ensure_key(state.store.pool()).await?;
+            state.authenticator.reload().await?;
+            state.authenticator.issue(access, now, TOKEN_LIFETIME).await
+        }
+        issued => issued,
+    };
+    Ok(issued.map(|(token, _)| token)?)
+}
+
+impl Member {
+    /// Whether a second factor is demanded that the user has not set up.
+    pub(super) const fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+}
