@@ -1,12 +1,14 @@
 //! Housekeeping of the write side: what has a time to live is deleted when that is over.
 //!
-//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, and of mailed tokens. It must never delete an event.
+//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, of mailed tokens, and of sessions. It must never delete an event.
 
 use std::time::Duration;
 
 use docket_platform::{auth::mailed, db, ids};
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
+
+use crate::auth::session;
 
 /// How long the first answer to a command is remembered.
 pub const KEEP_ANSWERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -39,6 +41,9 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
         };
         if let Err(error) = forget.await {
             tracing::warn!(%error, "mailed tokens beyond their time are not forgotten yet");
+        }
+        if let Err(error) = session::forget_old(&pool).await {
+            tracing::warn!(%error, "sessions that were over long ago are not forgotten yet");
         }
     }
 }

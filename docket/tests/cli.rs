@@ -30,3 +30,5 @@ mod passwords;
 mod roles;
 #[path = "cli/server.rs"]
 mod server;
+#[path = "cli/sessions.rs"]
+mod sessions;

@@ -71,8 +71,14 @@ pub const OPERATOR_STEPS: [&str; 6] = [
     "recover.before_commit",
 ];
 
-/// The same of what happens with accounts: mails, and passwords that are set anew.
-pub const ACCOUNT_STEPS: [&str; 3] = ["reactor.before_delivery", "reactor.after_delivery", "reset.before_write"];
+/// The same of what happens with accounts: mails, passwords that are set anew, and sessions.
+pub const ACCOUNT_STEPS: [&str; 5] = [
+    "reactor.before_delivery",
+    "reactor.after_delivery",
+    "reset.before_write",
+    "login.before_rows",
+    "refresh.before_answer",
+];
 
 #[cfg(feature = "faults")]
 mod chosen {

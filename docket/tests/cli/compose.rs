@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use docket_platform::clock;
 use docket_platform::embedded::{OWNER, ScratchCluster};
 use docket_platform::scratch_kafka::ScratchKafka;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use totp_rs::Totp;
 
 use super::server::{Client, Credentials, Folder, Server, docket, done, eventually};
 
@@ -208,6 +210,24 @@ fn socket(cluster: &ScratchCluster) -> String {
     options.get_socket().expect("a cluster of ours listens on a socket").display().to_string()
 }
 
+/// Somebody who sets up the second factor that is demanded of administrators here, and logs in with it.
+async fn with_second_factor(url: &str, who: &Credentials) -> Client {
+    let first = Client::login(url, who).await;
+    let refused = first.ask(url, "without a second factor").await;
+    assert_eq!(refused.json::<Value>().await.expect("JSON")["code"], "second_factor_required");
+    let auth = |path: &str| format!("{url}/api/v1/auth/{path}");
+    let offer = first.post(auth("mfa"), &json!({ "password": who.password })).await;
+    let offer: Value = offer.json().await.expect("JSON");
+    let app = Totp::from_url(offer["otpauth_url"].as_str().expect("a URL")).expect("an app takes it");
+    let now = u64::try_from(clock::now().timestamp()).expect("after 1970");
+    let code = |time: u64| app.generate(time).to_string();
+    let confirmed = first.post(auth("mfa/confirm"), &json!({ "code": code(now - 30) })).await;
+    assert_eq!(confirmed.status(), 200);
+    let body = json!({ "email": who.email, "password": who.password, "code": code(now) });
+    let answer: Value = first.post(auth("login"), &body).await.json().await.expect("JSON");
+    Client::with(answer["access_token"].as_str().expect("a token").to_owned())
+}
+
 #[tokio::test]
 async fn the_services_work_together() {
     let Some(file) = rendered() else { return };
@@ -227,7 +247,7 @@ async fn the_services_work_together() {
     }
     let [commands, .., queries] = servers.as_slice() else { panic!("four roles") };
     let admin = Credentials { email: "admin@docket.local".to_owned(), password: ADMIN_PASSWORD.to_owned() };
-    let client = Client::login(&commands.url, &admin).await;
+    let client = with_second_factor(&commands.url, &admin).await;
     let asked: Value = client.ask(&commands.url, "through compose").await.json().await.expect("JSON");
     // Only by the relay and Kafka can it come there.
     let path = format!("{}/api/v1/consultations/{}", queries.url, asked["id"].as_str().expect("an id"));

@@ -265,8 +265,14 @@ impl Client {
         let answer: Value = answer.json().await.expect("JSON");
         let token = answer["access_token"].as_str().expect("a token").to_owned();
         secret(&credentials.password);
+        secret(answer["refresh_token"].as_str().expect("a token"));
+        Self::with(token)
+    }
+
+    /// Somebody who has this token.
+    pub fn with(token: String) -> Self {
         secret(&token);
-        Self { http, token }
+        Self { http: reqwest::Client::new(), token }
     }
 
     pub async fn post(&self, url: String, body: &Value) -> Response {

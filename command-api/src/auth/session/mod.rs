@@ -153,6 +153,7 @@ pub(super) async fn begin(
     if let Outcome::Refused(refusal) = state.guarded(start).await? {
         return Err(RouteError::unexpected(&refusal));
     }
+    faults::step("login.before_rows");
     let refresh = state.guarded_query(rows::insert(state.store.pool(), &session, &place)).await?;
     let access = issue(state, &member, session.id, credentials).await?;
     Ok(Tokens { access, refresh, session, member })
