@@ -198,6 +198,7 @@ async fn serve(docket: &Path, broker: Option<&ScratchKafka>, size: Size, report:
         if broker.is_none() {
             commands(&server, &people, seconds, report).await?;
         }
+        hit_rate(&server.address, &people.asks, report).await?;
         let (log, bounds) = if broker.is_some() { ("Kafka", KAFKA) } else { ("journal", JOURNAL) };
         to_subscriber(&server.address, &people, seconds, (log, bounds), report).await
     }
@@ -205,6 +206,18 @@ async fn serve(docket: &Path, broker: Option<&ScratchKafka>, size: Size, report:
     server.stop().await?;
     std::fs::remove_dir_all(&folder)?;
     outcome
+}
+
+/// How many of the requests until now brought a token that the process had verified before.
+async fn hit_rate(address: &str, token: &str, report: &mut Report) -> Result<()> {
+    let ask = request("GET", "/api/v1/auth/cache-stats", &format!("authorization: Bearer {token}\r\n"), "");
+    let (status, body) = Client::connect(address).await?.send(&ask).await?;
+    ensure!(status == 200, "cache-stats answered {status}");
+    let stats: Value = serde_json::from_slice(&body)?;
+    let rate = stats["hit_rate"].as_f64().context("no rate")?;
+    let of = format!("of {} requests", stats["hits"].as_u64().unwrap_or(0) + stats["misses"].as_u64().unwrap_or(0));
+    report.row("tokens remembered under load", format!("{:.2} %", rate * 100.0), of, rate, Target::AtLeast(0.9));
+    Ok(())
 }
 
 /// How long a command is answered; where its events go then makes no difference to it.

@@ -7,6 +7,7 @@ mod append;
 mod full;
 mod http;
 mod kafka;
+mod logins;
 mod rebuild;
 mod relay;
 mod report;
@@ -87,6 +88,9 @@ async fn main() -> Result<()> {
     drop(cluster);
     if wanted("http") {
         http::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("logins") {
+        logins::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("tokens") {
         tokens::run(&args.docket, args.size, &mut report).await?;

@@ -77,15 +77,28 @@ impl Server {
         Ok(kib / 1024.0)
     }
 
-    /// Logs the person in who was printed at place `n`: 0 the admin, 1 the reviewer.
-    pub async fn token(&self, n: usize) -> Result<String> {
-        let (email, password) = self.people.get(n).context("only a first start knows the passwords")?;
+    /// Address and password of the person who was printed at place `n`: 0 the admin, 1 the reviewer.
+    pub fn person(&self, n: usize) -> Result<&(String, String)> {
+        self.people.get(n).context("only a first start knows the passwords")
+    }
+
+    async fn login(&self, n: usize) -> Result<Value> {
+        let (email, password) = self.person(n)?;
         let mut client = Client::connect(&self.address).await?;
         let body = serde_json::json!({ "email": email, "password": password }).to_string();
         let (status, answer) = client.send(&request("POST", "/api/v1/auth/login", "", &body)).await?;
         ensure!(status == 200, "login answered {status}");
-        let answer: Value = serde_json::from_slice(&answer)?;
-        Ok(answer["access_token"].as_str().context("no token")?.to_owned())
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// Logs that person in.
+    pub async fn token(&self, n: usize) -> Result<String> {
+        Ok(self.login(n).await?["access_token"].as_str().context("no token")?.to_owned())
+    }
+
+    /// The refresh token of a new session of that person.
+    pub async fn refresh_token(&self, n: usize) -> Result<String> {
+        Ok(self.login(n).await?["refresh_token"].as_str().context("no token")?.to_owned())
     }
 
     /// Ends it as an operator would.
