@@ -200,13 +200,13 @@ impl<'a> Node<'a> {
     pub fn keys(&mut self, keys: &Arc<Authenticator>) {
         self.route(web::keys(keys.clone()));
         let pool = self.database.pool(self.role, REVOCATION_CONNECTIONS, self.place.database.acquire_timeout);
-        let (known, shards, stop) = (keys.revocations().clone(), self.installation.shards, self.shutdown.token());
+        let (known, stop) = (keys.revocations().clone(), self.shutdown.token());
         let watched = known.clone();
         self.health.register("revocations", move || {
             let stale = watched.is_stale();
             async move { if stale { Err("stale") } else { Ok(()) } }
         });
-        self.shutdown.spawn(async move { revocations::follow(pool, shards, &known, stop).await });
+        self.shutdown.spawn(async move { revocations::follow(pool, &known, stop).await });
         let (keys, shutdown) = (keys.clone(), self.shutdown.clone());
         self.shutdown.spawn(async move {
             loop {

@@ -3,7 +3,7 @@
 
 -- What takes something away from somebody, for those who have to know at once: every process that lets people in follows it. The
 -- view runs as its owner, since those who read it may not read the journal.
-create index journal_revocation on write.journal (category, shard, sequence)
+create index journal_revocation on write.journal (recorded_at)
     where event_type in ('docket.identity.session_revoked.v1', 'docket.identity.all_sessions_revoked.v1',
                          'docket.identity.password_changed.v1', 'docket.identity.role_changed.v1',
                          'docket.identity.member_removed.v1', 'docket.identity.api_key_revoked.v1');

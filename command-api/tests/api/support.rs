@@ -175,10 +175,10 @@ impl App {
         let authenticator = Arc::new(Authenticator::fixed(self.keys.clone()));
         let (known, stop) = (authenticator.revocations().clone(), CancellationToken::new());
         let pool = self.database.pool(DbRole::Writer, 1, Duration::from_secs(5));
-        let (shards, stopped) = (self.store.installation().shards, stop.clone());
+        let stopped = stop.clone();
         known.begin(tokio::time::Instant::now());
         let watched = known.clone();
-        tokio::spawn(async move { revocations::follow(pool, shards, &known, stopped).await });
+        tokio::spawn(async move { revocations::follow(pool, &known, stopped).await });
         until("the replica", || async { !watched.is_stale() }).await;
         let state = State::new(self.other_store(), authenticator, self.state.config().clone());
         Replica { router: hardened(state), stop }

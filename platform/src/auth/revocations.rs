@@ -82,17 +82,16 @@ impl Revocations {
         self.write(|entries| entries.current = Some(now.checked_sub(STALE_AFTER).unwrap_or(now)));
     }
 
-    /// Takes note of what was taken away; each is forgotten at its instant. Wakes those who wait.
+    /// Takes note of what was taken away; each is forgotten at its instant. What was known already is no news; news wake those who wait.
     pub fn add(&self, revocations: impl IntoIterator<Item = (Revocation, Instant)>, now: Instant) {
-        let mut any = false;
+        let mut news = false;
         self.write(|entries| {
             entries.prune(now);
             for (revocation, until) in revocations {
-                any = true;
-                entries.add(revocation, until);
+                news |= entries.add(revocation, until);
             }
         });
-        if any {
+        if news {
             self.changed.send_replace(());
         }
     }
@@ -132,17 +131,24 @@ impl Entries {
         self.members.retain(|_, (_, until)| *until > now);
     }
 
-    fn add(&mut self, revocation: Revocation, until: Instant) {
+    /// Whether it was news.
+    fn add(&mut self, revocation: Revocation, until: Instant) -> bool {
         match revocation {
-            Revocation::Session(id) | Revocation::Key(id) => {
-                self.ended.insert(id, until);
-            }
-            // They come in the order of their stream: the last one counts.
+            Revocation::Session(id) | Revocation::Key(id) => self.ended.insert(id, until).is_none(),
+            // Of one stream the last one counts.
             Revocation::Sessions { user, below, kept } => {
-                self.users.insert(user, (below, kept, until));
+                let known = self.users.get(&user).is_some_and(|(known, _, _)| *known >= below);
+                if !known {
+                    self.users.insert(user, (below, kept, until));
+                }
+                !known
             }
             Revocation::Member { tenant, user, below } => {
-                self.members.insert((tenant, user), (below, until));
+                let known = self.members.get(&(tenant, user)).is_some_and(|(known, _)| *known >= below);
+                if !known {
+                    self.members.insert((tenant, user), (below, until));
+                }
+                !known
             }
         }
     }
