@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -56,6 +57,29 @@ impl Client {
             .build()
             .context("making a client")?;
         Ok(Self { http, addresses: Arc::new(addresses), people, ledger, turn: Arc::default() })
+    }
+
+    /// Everybody.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// One request about an account, at the process whose turn it is; none: no answer.
+    pub async fn auth(&self, what: &str, access: Option<&str>, body: &Value) -> Option<(u16, Value)> {
+        let process = self.turn.fetch_add(1, Ordering::Relaxed) % self.addresses.len();
+        let mut request = self.http.post(format!("{}/api/v1/auth/{what}", self.addresses[process])).json(body);
+        if let Some(access) = access {
+            request = request.bearer_auth(access);
+        }
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.json().await.ok()?))
+    }
+
+    /// What a process answers to who asks with this token who they are.
+    pub async fn me(&self, process: usize, access: &str) -> Result<u16> {
+        let request = self.http.get(format!("{}/api/v1/auth/me", self.addresses[process]));
+        Ok(request.bearer_auth(access).send().await?.status().as_u16())
     }
 
     /// The books.

@@ -23,6 +23,9 @@ const FREEZES: [&str; 6] = [
     "relay.before_mark",
 ];
 
+/// Steps of logging in and going on.
+const OF_SESSIONS: [&str; 2] = ["login.before_rows", "refresh.before_answer"];
+
 /// Something that is done to a running system. The number is that of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -174,13 +177,17 @@ impl Fault {
         all.push(Self::HoldShard(rng.random_range(0..crate::topology::SHARDS)));
         all.extend(["consultation", "consultation_stats"].choose(rng).map(|projection| Self::Rebuild(projection)));
         let is_here = |step: &&str| match step.split('.').next() {
-            Some("append" | "command" | "scheduler" | "projector") => true,
+            Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh") => true,
             Some("relay") => place.kafka,
             // Of commands that an operator starts.
             _ => false,
         };
-        for step in STEPS.into_iter().filter(is_here) {
-            let most = if step.starts_with("scheduler") { 4 } else { 40 };
+        for step in STEPS.into_iter().chain(OF_SESSIONS).filter(is_here) {
+            let most = match step.split('.').next() {
+                Some("scheduler" | "login") => 4,
+                Some("refresh") => 20,
+                _ => 40,
+            };
             all.push(Self::Crash(rng.random_range(0..2), step, rng.random_range(1..=most)));
         }
         for step in FREEZES.into_iter().filter(is_here) {

@@ -12,6 +12,8 @@ use std::{
 use docket_log::IdempotencyKey;
 use uuid::Uuid;
 
+use crate::sessions::Sessions;
+
 /// What a command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -130,6 +132,8 @@ pub struct Books {
     pub entries: HashMap<String, Entry>,
     /// Keys booked since the last check.
     pub fresh: Vec<String>,
+    /// Every session that somebody was told of.
+    pub sessions: Sessions,
     /// Answers that should not have been given, in words.
     pub odd: Vec<String>,
     /// Commands that were repeated after their answer.

@@ -20,6 +20,7 @@ use crate::{
     client::Client,
     ledger::{Command, Fate, Kind},
     people::{ASKERS, REVIEWERS},
+    sessions::{self, RENEWERS},
 };
 
 /// Clients that work at once.
@@ -170,6 +171,10 @@ impl Load {
         for number in 0..CLIENTS {
             let author = Author::new(seed, fault, &format!("c{number}"));
             clients.spawn(work(client.clone(), Arc::clone(board), author, period, stop.clone()));
+        }
+        for number in 0..RENEWERS {
+            let Author { rng, .. } = Author::new(seed, fault, &format!("s{number}"));
+            clients.spawn(sessions::work(client.clone(), rng, number, stop.clone()));
         }
         Self { clients, stop, started: Instant::now() }
     }

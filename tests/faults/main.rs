@@ -35,6 +35,7 @@ mod process;
 mod prove;
 mod reaper;
 mod report;
+mod sessions;
 mod topology;
 
 use std::{path::PathBuf, process::ExitCode};

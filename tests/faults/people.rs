@@ -61,6 +61,16 @@ impl People {
         &self.people[number]
     }
 
+    /// Whether somebody has this id.
+    pub fn is_one(&self, id: Uuid) -> bool {
+        self.people.iter().any(|person| person.id == id)
+    }
+
+    /// What the person with this number logs in with.
+    pub fn credentials(&self, number: usize) -> serde_json::Value {
+        serde_json::json!({ "email": self.people[number].email, "password": PASSWORD })
+    }
+
     /// The access token of the person with this number.
     pub fn token(&self, number: usize) -> String {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).1[number].clone()

@@ -13,7 +13,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::streams;
-use crate::{report::Findings, topology::Topology};
+use crate::{report::Findings, sessions::Journalled, topology::Topology};
 
 /// An event that a command wrote.
 #[derive(Debug, Clone)]
@@ -52,7 +52,9 @@ pub(super) struct Journal {
     pub(super) seen: HashMap<String, Vec<Seen>>,
     /// The commands of which something was seen since the last check.
     pub(super) touched: HashSet<String>,
-    /// Events of other categories, which only the setting up made.
+    /// What it says of sessions.
+    pub(super) sessions: Journalled,
+    /// Other events of that category, which only the setting up made.
     others: i64,
 }
 
@@ -116,7 +118,10 @@ impl Journal {
         );
         let event = match event {
             Ok(Event::Consultation(event)) => event,
-            Ok(Event::Identity(_)) => return self.others += 1,
+            Ok(Event::Identity(event)) => {
+                self.others += i64::from(!self.sessions.take(row.stream_id, &event));
+                return;
+            }
             Err(error) => return findings.add("folds", format!("{name}: {error}")),
         };
         if row.tenant != tenant {

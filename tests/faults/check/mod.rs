@@ -10,6 +10,7 @@
 //! | `gap-free` | sequences of a shard, versions of a stream, and times in it |
 //! | `folds` | every stream folds, has one outcome at most, and kept its deadline; snapshots are what a fold gives |
 //! | `deadlines` | what the clock has to end is what is pending, and nothing overdue is left |
+//! | `sessions` | a session ends for a reason, once, and whatever has ended is refused by both processes |
 //! | `idempotency` | the memory of answers holds what was acknowledged |
 //! | `read model` | the rows equal a projection from zero, and nothing is parked |
 //! | `topic` | Kafka holds what the journal holds, event by event, in order, and nothing else |
@@ -36,6 +37,7 @@ use crate::{
     client::Client,
     ledger::{Answer, Command, Fate},
     report::Findings,
+    sessions,
     topology::Topology,
 };
 use journal::Journal;
@@ -68,8 +70,10 @@ impl Checker {
             let mut books = client.ledger().open();
             findings.add_all("answers", std::mem::take(&mut books.odd));
             told::check(&mut self.journal, &books, &rows, findings);
+            self.journal.sessions.check(&books.sessions, &topology.people, findings);
             books.fresh.clear();
         }
+        sessions::check_refusals(client, findings).await?;
         connection.close().await.context("ending the check's transaction")?;
         check_read_model(topology, findings).await?;
         if topology.is_on_kafka().await? {
