@@ -27,11 +27,13 @@ pub enum Bug {
     ResumeAtTail,
     /// The relay does not compare the topic's end with the journal.
     SkipIdComparison,
+    /// A refresh token that was used is as good as a new one.
+    TakeUsedTokens,
 }
 
 impl Bug {
     /// Every seeded bug with the name that `DOCKET_FAULT_BUG` takes.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("drop-compare-and-set", Self::DropCompareAndSet),
         ("read-past-gap", Self::ReadPastGap),
         ("forget-idempotency", Self::ForgetIdempotency),
@@ -41,6 +43,7 @@ impl Bug {
         ("mark-before-acknowledgement", Self::MarkBeforeAcknowledgement),
         ("resume-at-tail", Self::ResumeAtTail),
         ("skip-id-comparison", Self::SkipIdComparison),
+        ("take-used-tokens", Self::TakeUsedTokens),
     ];
 }
 
