@@ -6,7 +6,15 @@ use axum::{
 };
 use docket_events::identity::PasswordProof;
 use docket_log::ExecuteError;
-use docket_platform::{Problem, auth::Principal, breaker::BreakerError, http::Json};
+use docket_platform::{
+    Problem,
+    auth::{
+        Principal,
+        permissions::{self, Action},
+    },
+    breaker::BreakerError,
+    http::Json,
+};
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -33,6 +41,8 @@ pub(super) struct Request {
 /// Why the password stays what it is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RouteError {
+    #[error("whoever asks has no password")]
+    Forbidden(Problem),
     #[error("the current password is wrong")]
     WrongPassword,
     #[error("the password was changed by somebody else at the same time")]
@@ -50,6 +60,7 @@ pub(super) enum RouteError {
 impl IntoResponse for RouteError {
     fn into_response(self) -> Response {
         match self {
+            Self::Forbidden(problem) => problem,
             Self::WrongPassword => Problem::forbidden("wrong_password", "The current password is wrong."),
             Self::Raced => Problem::conflict("password_changed", "The password was changed at the same time."),
             Self::Unfit(unfit) => unfit.problem("new_password"),
@@ -73,6 +84,7 @@ pub(super) async fn handler(
     principal: Principal,
     Json { value: Request { current_password, new_password }, .. }: Json<Request>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
+    permissions::check(&principal, Action::ManageSelf).map_err(RouteError::Forbidden)?;
     password::check_strength(&new_password)?;
     let account = state.guarded_query(state.accounts.of_user(principal.id)).await?;
     let known = account.as_ref().map(|account| account.password_hash.clone());
