@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use docket_platform::{auth::{api_keys, mailed}, db, ids};
+use docket_platform::{
+    auth::{api_keys, mailed},
+    db, ids,
+};
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
 

@@ -68,7 +68,10 @@ pub(super) struct KeyProblems;
 impl IntoResponses for KeyProblems {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         problems(&[
-            ("400", "The request cannot be understood: `invalid_json`, `invalid_header`, `idempotency_key_required`, …"),
+            (
+                "400",
+                "The request cannot be understood: `invalid_json`, `invalid_header`, `idempotency_key_required`, …",
+            ),
             ("401", "No valid token: `unauthorized`, `token_expired`"),
             ("403", "Not allowed: `forbidden`; keys are made by administrators, and not by keys"),
             ("404", "There is no such API key: `not_found`"),

@@ -19,8 +19,6 @@ use crate::support::{Answer, App, CONSULTATIONS, Member};
 enum Open {
     /// Whoever has the address.
     All,
-    /// Whoever has a token.
-    Known,
     /// Whoever has a token of a role that may do this.
     To(Action),
 }
@@ -36,17 +34,20 @@ const fn door(method: &'static str, path: &'static str, open: Open, body: &'stat
     Door { method, path, open, body }
 }
 
-const DOORS: [Door; 9] = [
+const DOORS: [Door; 12] = [
     door("post", "/api/v1/auth/login", Open::All, ""),
     door("post", "/api/v1/auth/forgot-password", Open::All, ""),
     door("post", "/api/v1/auth/reset-password", Open::All, ""),
     door(
         "post",
         "/api/v1/auth/change-password",
-        Open::Known,
+        Open::To(Action::ManageSelf),
         r#"{"current_password":"not the one","new_password":"orbit lantern mustard"}"#,
     ),
     door("get", "/api/v1/auth/cache-stats", Open::To(Action::Inspect), ""),
+    door("post", "/api/v1/api-keys", Open::To(Action::ManageKeys), r#"{"name":"n","scopes":["consultation:ask"]}"#),
+    door("post", "/api/v1/api-keys/{id}/rotate", Open::To(Action::ManageKeys), "{}"),
+    door("delete", "/api/v1/api-keys/{id}", Open::To(Action::ManageKeys), ""),
     door("post", "/api/v1/consultations", Open::To(Action::Ask), r#"{"title":"t"}"#),
     door("post", "/api/v1/consultations/{id}/responses", Open::To(Action::Respond), r#"{"decision":"approve"}"#),
     door("post", "/api/v1/consultations/{id}/comments", Open::To(Action::Comment), r#"{"text":"x"}"#),
@@ -100,7 +101,7 @@ async fn no_route_lets_in_whom_it_must_not() {
         for (role, member) in &members {
             let allowed = match door.open {
                 Open::To(action) => allows(&Principal::member(Uuid::nil(), Uuid::nil(), *role), action),
-                Open::All | Open::Known => true,
+                Open::All => true,
             };
             let foreign = door.knock(&app, Some(member), theirs).await;
             assert_eq!(foreign.body["code"] == "forbidden", !allowed, "{place} as {role}: {}", foreign.body);

@@ -136,7 +136,8 @@ impl App {
         owner.close().await.unwrap();
         let database = Database::embedded(cluster.connect_options(OWNER, &name));
         let store = store(&database, installation);
-        let authenticator = Arc::new(Authenticator::fixed(Keys::new(vec![SigningKey::generate().unwrap()])));
+        let keys = Authenticator::fixed(Keys::new(vec![SigningKey::generate().unwrap()]));
+        let authenticator = Arc::new(keys.with_api_keys(store.pool().clone()));
         let state = State::new(store.clone(), authenticator.clone(), config);
         let organisation = setup::first_organisation(&store);
         setup::create_organisation(&store, organisation, "Test").await.unwrap();

@@ -46,8 +46,8 @@ impl Uses {
 
     /// Writes down what is new, in one statement; what could not be written stays noted.
     pub(super) async fn write(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut new: Vec<(Uuid, Use)> =
-            self.with(|uses| uses.iter().filter(|(_, seen)| !seen.is_written).map(|(key, seen)| (*key, *seen)).collect());
+        let mut new: Vec<(Uuid, Use)> = self
+            .with(|uses| uses.iter().filter(|(_, seen)| !seen.is_written).map(|(key, seen)| (*key, *seen)).collect());
         if new.is_empty() {
             return Ok(());
         }
