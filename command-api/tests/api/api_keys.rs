@@ -1,6 +1,9 @@
 //! API keys: what they may do, how their secrets come and go, and what is left when something fails in between.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, http::Request};
 use docket_command_api::{Config, State, setup};
@@ -184,6 +187,48 @@ async fn a_secret_is_shown_once_and_stands_nowhere() {
     let mut hashes = [&first, &second].map(|key| ApiKeySecret::parse(&key.token).unwrap().hash().to_vec());
     hashes.sort();
     assert_eq!(kept, hashes);
+}
+
+/// Everything that is logged on this thread, at any level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_secret_stands_in_no_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let _logs = tracing::subscriber::set_default(subscriber.finish());
+    let app = App::new().await;
+    let admin = app.member("admin", Role::Admin).await;
+    let first = make(&app, &admin, &[Scope::ConsultationAsk]).await;
+    let second = rotate(&app, &admin, &first, &json!({"overlap_seconds": 0})).await;
+    let never = Member { id: first.id, token: ApiKeySecret::generate().expose().to_owned() };
+    let mistyped = Member { id: first.id, token: format!("{}x", &second.token[..56]) };
+    ask(&app, &first).await.expect(401);
+    ask(&app, &second).await.expect(201);
+    for refused in [&never, &mistyped] {
+        ask(&app, refused).await.expect(401);
+    }
+    delete_with(&app.router, &admin, first.id, &[]).await.expect(200);
+    ask_at(&replica(&app).0, &second).await.expect(401);
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(logged.matches("API key refused").count(), 4, "{logged}");
+    for key in [first, second, never, mistyped] {
+        assert!(!logged.contains(&key.token[11..51]) && !logged.contains(&format!("{:?}", key.token.as_bytes())));
+    }
 }
 
 #[tokio::test]

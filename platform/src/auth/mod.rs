@@ -344,7 +344,10 @@ impl From<AuthError> for Problem {
                 "token_revoked",
                 "The session has ended, or the right has changed: renew the token, or log in again.",
             ),
-            AuthError::UnknownApiKey => Self::unauthorized("unauthorized", "The API key is not valid."),
+            AuthError::UnknownApiKey => {
+                tracing::debug!(%error, "API key refused");
+                Self::unauthorized("unauthorized", "The API key is not valid.")
+            }
             AuthError::ExpiredApiKey => Self::unauthorized("key_expired", "The API key has expired."),
             AuthError::Restricted => Self::forbidden(
                 "second_factor_required",

@@ -207,3 +207,63 @@ pub async fn forget_expired(connection: &mut PgConnection) -> Result<u64, sqlx::
             .await?;
     Ok(done.rows_affected())
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::PgConnectOptions;
+
+    use super::*;
+
+    fn keys() -> ApiKeys {
+        ApiKeys::new(PgPool::connect_lazy_with(PgConnectOptions::new().socket("/nonexistent")))
+    }
+
+    fn found(ends_at: Option<DateTime<Utc>>) -> Found {
+        let principal = Principal::key(Uuid::from_u128(1), Uuid::from_u128(2), Scopes::default());
+        Found { principal, ends_at, with_key: true }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_believed_for_longer_than_a_right_may_outlive_its_end() {
+        let keys = keys();
+        for (hash, entry, age) in [([1; 32], Some(found(None)), 5), ([2; 32], None, 2)] {
+            let kept = Own.expire_after_create(&hash, &entry, Instant::now());
+            assert_eq!(kept, Some(Duration::from_secs(age)));
+            keys.found.insert(hash, entry).await;
+        }
+        assert!(MAX_AGE <= STALE_AFTER && UNKNOWN_AGE <= STALE_AFTER);
+        // A hit does not make an entry younger.
+        let read = Own.expire_after_read(&[1; 32], &None, Instant::now(), Some(Duration::from_secs(1)), Instant::now());
+        assert_eq!(read, Some(Duration::from_secs(1)));
+    }
+
+    #[tokio::test]
+    async fn strangers_fill_no_memory() {
+        let keys = keys();
+        for n in 0..(2 * CAPACITY) {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&n.to_be_bytes());
+            keys.found.insert(hash, None).await;
+        }
+        keys.found.run_pending_tasks().await;
+        assert!(keys.found.entry_count() <= CAPACITY, "{}", keys.found.entry_count());
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_ends_in_time_and_what_cannot_be_a_key_is_not_looked_up() {
+        let keys = keys();
+        let (secret, now) = (ApiKeySecret::generate(), DateTime::from_timestamp(1_750_000_000, 0).expect("a time"));
+        let end = now + Duration::from_millis(1_500);
+        keys.found.insert(secret.hash(), Some(found(Some(end)))).await;
+        let access = keys.access(secret.expose(), now).await.expect("good");
+        assert_eq!(access.expires_at, Some(end.timestamp()));
+        assert!(matches!(keys.access(secret.expose(), end).await, Err(AuthError::ExpiredApiKey)));
+        let old = Found { with_key: false, ..found(Some(end)) };
+        keys.found.insert(secret.hash(), Some(old)).await;
+        assert!(matches!(keys.access(secret.expose(), end).await, Err(AuthError::UnknownApiKey)));
+        let cut = &secret.expose()[..56];
+        assert!(matches!(keys.access(cut, now).await, Err(AuthError::UnknownApiKey)));
+        let unknown = ApiKeySecret::generate();
+        assert!(matches!(keys.access(unknown.expose(), now).await, Err(AuthError::ApiKeys(_))));
+    }
+}
