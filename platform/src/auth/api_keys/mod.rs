@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use moka::Expiry;
 use moka::future::Cache;
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,6 +30,9 @@ const MAX_AGE: Duration = STALE_AFTER;
 const UNKNOWN_AGE: Duration = Duration::from_secs(2);
 /// Strangers' hashes push each other out, and some keys that are looked up again then.
 const CAPACITY: u64 = 10_000;
+/// Look-ups at once, and how long one waits for its turn: strangers' secrets must not take the connections of those who are let in.
+const LOOK_UPS: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a connection that stays open is good for without its key being looked at again: as long as one by token at most.
 const CONNECTION_AGE: Duration = Duration::from_secs(15 * 60);
 
@@ -59,6 +63,7 @@ impl Expiry<Hash, Option<Found>> for Own {
 pub(super) struct ApiKeys {
     pool: PgPool,
     found: Cache<Hash, Option<Found>>,
+    turns: Semaphore,
     uses: Uses,
 }
 
@@ -66,7 +71,7 @@ impl ApiKeys {
     /// Looks keys up through `pool`, of the writer's or the reader's role.
     pub(super) fn new(pool: PgPool) -> Self {
         let found = Cache::builder().max_capacity(CAPACITY).expire_after(Own).build();
-        Self { pool, found, uses: Uses::default() }
+        Self { pool, found, turns: Semaphore::new(LOOK_UPS), uses: Uses::default() }
     }
 
     /// Whom a secret speaks for at `now`.
@@ -89,6 +94,8 @@ impl ApiKeys {
     }
 
     async fn look_up(&self, hash: Hash) -> Result<Option<Found>, sqlx::Error> {
+        let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(sqlx::Error::PoolTimedOut) };
         let row: Option<Row> =
             sqlx::query_as(LOOK_UP).bind(hash.as_slice()).fetch_optional(&mut *db::door(&self.pool).await?).await?;
         Ok(row.map(Found::from))
@@ -247,6 +254,19 @@ mod tests {
         }
         keys.found.run_pending_tasks().await;
         assert!(keys.found.entry_count() <= CAPACITY, "{}", keys.found.entry_count());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_unknown_secrets_takes_few_connections() {
+        let keys = keys();
+        let _taken = keys.turns.acquire_many(3).await.expect("never closed");
+        let error = keys.access(ApiKeySecret::generate().expose(), DateTime::UNIX_EPOCH).await.expect_err("no turn");
+        let problem = crate::Problem::from(error);
+        assert_eq!((problem.status().as_u16(), problem.code()), (503, "overloaded"));
+        // Whoever was looked up before does not wait.
+        let secret = ApiKeySecret::generate();
+        keys.found.insert(secret.hash(), Some(found(None))).await;
+        assert!(keys.access(secret.expose(), DateTime::UNIX_EPOCH).await.is_ok());
     }
 
     #[tokio::test]
