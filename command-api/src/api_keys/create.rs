@@ -59,6 +59,7 @@ impl Needs for Create {
     ),
     responses(
         (status = CREATED, description = "Made", body = WithSecret, headers(
+            ("Location" = String, description = "The API key's own path"),
             ("ETag" = String, description = "The version, for `If-Match`"),
             ("Docket-Position" = String, description = "Send it with a read that must see this"),
         )),
