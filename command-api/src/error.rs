@@ -62,6 +62,12 @@ pub(crate) fn of_query(error: BreakerError<sqlx::Error>) -> Problem {
     }
 }
 
+/// Refusals are parts of sentences; a problem's detail is a whole one.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,14 @@
 //! Housekeeping of the write side: what has a time to live is deleted when that is over.
 //!
-//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, of mailed tokens, and of sessions. It must never delete an event.
+//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, of mailed tokens, API keys' secrets, and sessions. It must
+//! never delete an event.
 
 use std::time::Duration;
 
-use docket_platform::{auth::mailed, db, ids};
+use docket_platform::{
+    auth::{api_keys, mailed},
+    db, ids,
+};
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -37,10 +41,11 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
         let forget = async {
             let mut door = db::door(&pool).await?;
             mailed::forget_expired(&mut door).await?;
+            api_keys::forget_expired(&mut door).await?;
             door.commit().await
         };
         if let Err(error) = forget.await {
-            tracing::warn!(%error, "mailed tokens beyond their time are not forgotten yet");
+            tracing::warn!(%error, "secrets beyond their time are not forgotten yet");
         }
         if let Err(error) = session::forget_old(&pool).await {
             tracing::warn!(%error, "sessions that were over long ago are not forgotten yet");

@@ -7,6 +7,7 @@
 //! A request goes: [`State`]'s router -> who ([`auth`]) and may they ([`docket_platform::auth::permissions`]) -> strict JSON -> a command of the domain ->
 //! `docket_log::Store::execute` -> the resource as it is after the command, with `ETag` and `Docket-Position`.
 
+mod api_keys;
 pub mod auth;
 mod backlog;
 pub mod config;
@@ -29,7 +30,10 @@ pub use config::{Config, FirstStartArgs};
 pub use state::State;
 
 fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(auth::router()).merge(consultation::router())
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .merge(auth::router())
+        .merge(api_keys::router())
+        .merge(consultation::router())
 }
 
 /// The routes of this role. Whoever serves them puts them behind `docket_platform::http::harden`.

@@ -22,6 +22,7 @@ use utoipa::{
     security(("bearer" = [])),
     tags(
         (name = "auth", description = "Logging in, and access tokens"),
+        (name = "api-keys", description = "Keys for software"),
         (name = "consultations", description = "Requests for a decision"),
     ),
 )]
@@ -31,7 +32,9 @@ struct Bearer;
 
 impl Modify for Bearer {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
+        let said = "An access token, or an API key where its scopes allow the operation";
+        let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(said));
+        let scheme = SecurityScheme::Http(bearer.build());
         document.components.get_or_insert_default().add_security_scheme("bearer", scheme);
     }
 }
@@ -46,7 +49,7 @@ impl IntoResponses for CommandProblems {
                 "400",
                 "The request cannot be understood: `invalid_json`, `invalid_utf8`, `invalid_header`, `idempotency_key_required`, …",
             ),
-            ("401", "No valid token: `unauthorized`, `token_expired`"),
+            ("401", "No valid token or API key: `unauthorized`, `token_expired`, `key_expired`"),
             ("403", "Not allowed: `forbidden`, `four_eyes`, `not_a_reviewer`, `not_the_requester`"),
             ("404", "There is no such consultation: `not_found`"),
             ("409", "It has its outcome: `already_ended`; the member `state` says which"),
@@ -176,7 +179,7 @@ impl IntoResponses for ChangePasswordProblems {
         problems(&[
             ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
             ("401", "No valid token: `unauthorized`, `token_expired`"),
-            ("403", "`wrong_password`: the current password is wrong"),
+            ("403", "`wrong_password`: the current password is wrong. `forbidden`: an API key has none"),
             ("409", "`password_changed`: the password was changed at the same time"),
             ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
@@ -199,7 +202,7 @@ impl IntoResponses for ReadProblems {
     }
 }
 
-fn problems(table: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+pub(crate) fn problems(table: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     let schema = RefOr::Ref(openapi::Ref::from_schema_name(ProblemDocument::name()));
     table
         .iter()

@@ -1,11 +1,11 @@
-//! The names of people, as events carry them.
+//! The names of people and API keys, as events carry them.
 //!
 //! Owns a cache of at most a minute, which is also how long a person who was erased may still be named here. It must not hold
 //! anything but names, and never writes.
 
 use std::{sync::Arc, time::Duration};
 
-use docket_domain::identity::User;
+use docket_domain::identity::{ApiKey, User};
 use docket_events::{Category, StreamId};
 use docket_log::{ExecuteError, Store};
 use moka::future::Cache;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// How long a name is believed.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// Names by user.
+/// Names by user, or API key.
 #[derive(Debug, Clone)]
 pub struct People {
     store: Store,
@@ -38,11 +38,25 @@ impl People {
         }
         let (mut loaded, _) = self.store.load::<User>(StreamId::new(Category::Identity, user), None).await?;
         self.store.vault().open(std::slice::from_mut(&mut loaded.state)).await?;
-        let Some(name) = loaded.state.registered.as_ref().and_then(|registered| registered.name.value()) else {
-            return Ok(None);
-        };
-        let name: Arc<str> = name.as_str().into();
-        self.names.insert(user, name.clone()).await;
-        Ok(Some(name))
+        let name = loaded.state.registered.as_ref().and_then(|registered| registered.name.value());
+        Ok(self.remember(user, name).await)
+    }
+
+    /// The name of an API key; none when there is no such key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_name(&self, key: Uuid) -> Result<Option<Arc<str>>, ExecuteError> {
+        if let Some(name) = self.names.get(&key).await {
+            return Ok(Some(name));
+        }
+        let (loaded, _) = self.store.load::<ApiKey>(StreamId::new(Category::Identity, key), None).await?;
+        Ok(self.remember(key, loaded.state.name.as_ref()).await)
+    }
+
+    async fn remember(&self, id: Uuid, name: Option<&String>) -> Option<Arc<str>> {
+        let name: Arc<str> = name?.as_str().into();
+        self.names.insert(id, name.clone()).await;
+        Some(name)
     }
 }

@@ -94,7 +94,10 @@ impl State {
 
     /// The principal as events name it; none when the person is gone.
     pub(crate) async fn person(&self, principal: &Principal) -> Result<Option<Person>, BreakerError<ExecuteError>> {
-        let name = self.guarded(self.people.name(principal.id)).await?;
+        let name = match principal.scopes {
+            None => self.guarded(self.people.name(principal.id)).await?,
+            Some(_) => self.guarded(self.people.key_name(principal.id)).await?,
+        };
         Ok(name.map(|name| Person::named(principal.id, &*name)))
     }
 }

@@ -196,7 +196,7 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// Publishes the keys of access tokens, and keeps them, and what was taken away, fresh.
+    /// Publishes the keys of access tokens, keeps them, and what was taken away, fresh, and notes which API keys are used.
     pub fn keys(&mut self, keys: &Arc<Authenticator>) {
         self.route(web::keys(keys.clone()));
         let pool = self.database.pool(self.role, REVOCATION_CONNECTIONS, self.place.database.acquire_timeout);
@@ -207,6 +207,8 @@ impl<'a> Node<'a> {
             async move { if stale { Err("stale") } else { Ok(()) } }
         });
         self.shutdown.spawn(async move { revocations::follow(pool, &known, stop).await });
+        let (used, stop) = (keys.clone(), self.shutdown.token());
+        self.shutdown.spawn(async move { used.keep_key_uses(stop).await });
         let (keys, shutdown) = (keys.clone(), self.shutdown.clone());
         self.shutdown.spawn(async move {
             loop {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test calls the servers that it started, as their clients do")]
 
+#[path = "cli/api_keys.rs"]
+mod api_keys;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/compose.rs"]

@@ -46,8 +46,8 @@ pub struct Answered {
     pub version: u64,
 }
 
-/// Row kinds: the head always comes first, then the events behind the snapshot. Another tenant's stream has no rows: it reads, costs
-/// and is refused as one that does not exist.
+/// Row kinds: the head always comes first, then the events behind the snapshot. Another tenant's stream has no rows, nor has one of
+/// another category: it reads, costs and is refused as one that does not exist.
 const LOAD: &str = "with snap as (
          select version, sequence, time, state from write.snapshot
          where stream_id = $1 and schema = $2 and version <= $4 and ($5::uuid is null or tenant = $5)
@@ -59,7 +59,7 @@ const LOAD: &str = "with snap as (
      (select 1, j.stream_version, j.sequence, j.time, j.event_type, j.data, null, null, null, null, null
       from write.journal j
       where j.stream_id = $1 and j.stream_version > coalesce((select version from snap), 0) and j.stream_version <= $4
-        and ($5::uuid is null or j.tenant = $5)
+        and ($5::uuid is null or j.tenant = $5) and j.category = $6
       order by j.stream_version)";
 
 /// Folds `stream` up to and with version `until`, and looks `key` up. With a tenant, only that tenant's stream exists.
@@ -79,6 +79,7 @@ pub(crate) async fn load<A: Aggregate>(
             .bind(key)
             .bind(i64::try_from(until).unwrap_or(i64::MAX))
             .bind(tenant)
+            .bind(stream.category.code())
             .fetch_all(&mut *connection)
             .await?;
         let Some((head, events)) = rows.split_first() else {

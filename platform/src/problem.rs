@@ -281,11 +281,17 @@ impl IntoResponse for Problem {
 /// Unreachable and overloaded are 503, a query that cannot work is 500.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&sqlx::Error> for Problem {
+    fn from(error: &sqlx::Error) -> Self {
         let retry_after = Duration::from_secs(1);
-        if db::is_connection_failure(&error) {
+        if db::is_connection_failure(error) {
             tracing::warn!(%error, "the database cannot be reached");
             Self::unavailable("database_unavailable", retry_after)
-        } else if db::is_overload(&error) {
+        } else if db::is_overload(error) {
             tracing::warn!(%error, "the database is overloaded");
             Self::unavailable("overloaded", retry_after)
         } else {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test, and says where")]
 #![allow(clippy::disallowed_methods, reason = "a test calls the servers that it started, as their clients do")]
 
+#[path = "reads/api_keys.rs"]
+mod api_keys;
 #[path = "reads/contract.rs"]
 mod contract;
 #[path = "reads/limits.rs"]

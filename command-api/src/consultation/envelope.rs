@@ -24,16 +24,16 @@ use sha2::{Digest, Sha256};
 use crate::state::State;
 
 /// The action that a route needs leave for.
-pub(super) trait Needs: Send + Sync {
+pub(crate) trait Needs: Send + Sync {
     /// The action.
     const ACTION: Action;
 }
 
 /// Everything about a command but its body. Extracting it refuses whoever may not do what `N` needs.
 #[derive(Debug)]
-pub(super) struct Envelope<N> {
+pub(crate) struct Envelope<N> {
     /// Who commands.
-    pub(super) principal: Principal,
+    pub(crate) principal: Principal,
     request: RequestContext,
     key: Option<String>,
     if_match: Option<u64>,
@@ -68,7 +68,7 @@ impl<N: Needs> FromRequestParts<State> for Envelope<N> {
 
 impl<N> Envelope<N> {
     /// What the journal needs to know besides the command.
-    pub(super) fn context(&self, body_hash: [u8; 32], status: Statuses) -> CommandContext {
+    pub(crate) fn context(&self, body_hash: [u8; 32], status: Statuses) -> CommandContext {
         let Principal { id, tenant, session, .. } = self.principal;
         CommandContext {
             tenant,

@@ -5,7 +5,7 @@ use docket_domain::consultation::Refusal;
 use docket_log::ExecuteError;
 use docket_platform::{FieldError, Problem, breaker::BreakerError};
 
-use crate::error;
+use crate::error::{self, sentence};
 
 /// Why a command is not done.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +69,6 @@ fn of_refusal(refusal: Refusal) -> Problem {
 
 fn invalid(field: &'static str, reason: &str) -> Problem {
     Problem::validation(vec![FieldError::coded(field, "invalid_value", sentence(reason))])
-}
-
-/// Refusals are parts of sentences; a problem's detail is a whole one.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 #[cfg(test)]

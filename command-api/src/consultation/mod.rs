@@ -5,11 +5,11 @@
 
 mod ask;
 mod comment;
-mod envelope;
+pub(crate) mod envelope;
 mod error;
 mod resource;
 mod respond;
-mod run;
+pub(crate) mod run;
 mod withdraw;
 
 pub use ask::stream_of;

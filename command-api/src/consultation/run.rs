@@ -12,6 +12,7 @@ use docket_platform::{
     breaker::BreakerError,
     http::{etag, headers::POSITION},
 };
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{envelope::Envelope, error::RouteError, resource};
@@ -30,24 +31,35 @@ pub(super) struct Done {
 impl Done {
     /// The answer with these headers besides those of the version and the position.
     pub(super) fn answer(self, status: StatusCode, location: Option<String>) -> Response {
-        let mut response = (status, Json(&self.view)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::ETAG, etag(self.view.version));
-        // Paths and positions are of letters, digits, slashes, hyphens and underscores.
-        if let Ok(position) = HeaderValue::from_str(&self.position) {
-            headers.insert(POSITION, position);
-        }
-        if let Some(location) = location.and_then(|path| HeaderValue::from_str(&path).ok()) {
-            headers.insert(header::LOCATION, location);
-        }
-        faults::step("command.before_answer");
-        response
+        answer(status, &self.view, self.view.version, &self.position, location)
     }
 
     /// The answer of a command to a consultation that existed before.
     pub(super) fn ok(self) -> Response {
         self.answer(StatusCode::OK, None)
     }
+}
+
+/// The answer of a command: the resource, its version and the position, and where it is when it is new.
+pub(crate) fn answer(
+    status: StatusCode,
+    resource: &impl Serialize,
+    version: u64,
+    position: &str,
+    location: Option<String>,
+) -> Response {
+    let mut response = (status, Json(resource)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag(version));
+    // Paths and positions are of letters, digits, slashes, hyphens and underscores.
+    if let Ok(position) = HeaderValue::from_str(position) {
+        headers.insert(POSITION, position);
+    }
+    if let Some(location) = location.and_then(|path| HeaderValue::from_str(&path).ok()) {
+        headers.insert(header::LOCATION, location);
+    }
+    faults::step("command.before_answer");
+    response
 }
 
 /// Who commands, as events name them.

@@ -19,8 +19,6 @@ use crate::support::{Answer, App, CONSULTATIONS, Member};
 enum Open {
     /// Whoever has the address.
     All,
-    /// Whoever has a token.
-    Known,
     /// Whoever has a token of a role that may do this.
     To(Action),
 }
@@ -43,21 +41,29 @@ const DOORS: &[Door] = &[
     door(
         "post",
         "/api/v1/auth/change-password",
-        Open::Known,
+        Open::To(Action::ManageSelf),
         r#"{"current_password":"not the one","new_password":"orbit lantern mustard"}"#,
     ),
     door("post", "/api/v1/auth/refresh", Open::All, r#"{"refresh_token":"none of ours"}"#),
-    door("post", "/api/v1/auth/switch", Open::Known, r#"{"organisation_id":"01990000-0000-7000-8000-000000000001"}"#),
-    door("post", "/api/v1/auth/logout", Open::Known, ""),
-    door("get", "/api/v1/auth/me", Open::Known, ""),
-    door("get", "/api/v1/auth/sessions", Open::Known, ""),
-    door("delete", "/api/v1/auth/sessions", Open::Known, ""),
-    door("delete", "/api/v1/auth/sessions/{id}", Open::Known, ""),
-    door("post", "/api/v1/auth/mfa", Open::Known, r#"{"password":"not the one"}"#),
-    door("delete", "/api/v1/auth/mfa", Open::Known, r#"{"password":"not the one","code":"123456"}"#),
-    door("post", "/api/v1/auth/mfa/confirm", Open::Known, r#"{"code":"123456"}"#),
-    door("post", "/api/v1/auth/mfa/recovery-codes", Open::Known, r#"{"code":"123456"}"#),
+    door(
+        "post",
+        "/api/v1/auth/switch",
+        Open::To(Action::ManageSelf),
+        r#"{"organisation_id":"01990000-0000-7000-8000-000000000001"}"#,
+    ),
+    door("post", "/api/v1/auth/logout", Open::To(Action::ManageSelf), ""),
+    door("get", "/api/v1/auth/me", Open::To(Action::ManageSelf), ""),
+    door("get", "/api/v1/auth/sessions", Open::To(Action::ManageSelf), ""),
+    door("delete", "/api/v1/auth/sessions", Open::To(Action::ManageSelf), ""),
+    door("delete", "/api/v1/auth/sessions/{id}", Open::To(Action::ManageSelf), ""),
+    door("post", "/api/v1/auth/mfa", Open::To(Action::ManageSelf), r#"{"password":"not the one"}"#),
+    door("delete", "/api/v1/auth/mfa", Open::To(Action::ManageSelf), r#"{"password":"not the one","code":"123456"}"#),
+    door("post", "/api/v1/auth/mfa/confirm", Open::To(Action::ManageSelf), r#"{"code":"123456"}"#),
+    door("post", "/api/v1/auth/mfa/recovery-codes", Open::To(Action::ManageSelf), r#"{"code":"123456"}"#),
     door("get", "/api/v1/auth/cache-stats", Open::To(Action::Inspect), ""),
+    door("post", "/api/v1/api-keys", Open::To(Action::ManageKeys), r#"{"name":"n","scopes":["consultation:ask"]}"#),
+    door("post", "/api/v1/api-keys/{id}/rotate", Open::To(Action::ManageKeys), "{}"),
+    door("delete", "/api/v1/api-keys/{id}", Open::To(Action::ManageKeys), ""),
     door("post", "/api/v1/consultations", Open::To(Action::Ask), r#"{"title":"t"}"#),
     door("post", "/api/v1/consultations/{id}/responses", Open::To(Action::Respond), r#"{"decision":"approve"}"#),
     door("post", "/api/v1/consultations/{id}/comments", Open::To(Action::Comment), r#"{"text":"x"}"#),
@@ -111,7 +117,7 @@ async fn no_route_lets_in_whom_it_must_not() {
         for (role, member) in &members {
             let allowed = match door.open {
                 Open::To(action) => allows(&Principal::member(Uuid::nil(), Uuid::nil(), *role), action),
-                Open::All | Open::Known => true,
+                Open::All => true,
             };
             let foreign = door.knock(&app, Some(member), theirs).await;
             assert_eq!(foreign.body["code"] == "forbidden", !allowed, "{place} as {role}: {}", foreign.body);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
+mod api_key_secrets;
+mod api_keys;
 mod consultation;
 mod doors;
 mod idempotency;

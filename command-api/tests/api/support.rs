@@ -154,7 +154,7 @@ impl App {
         let database = Database::embedded(cluster.connect_options(OWNER, &name));
         let store = store(&database, installation);
         let keys = Keys::new(vec![SigningKey::generate().unwrap()]);
-        let authenticator = Arc::new(Authenticator::fixed(keys.clone()));
+        let authenticator = Arc::new(Authenticator::fixed(keys.clone()).with_api_keys(store.pool().clone()));
         let state = State::new(store.clone(), authenticator.clone(), config);
         let organisation = setup::first_organisation(&store);
         setup::create_organisation(&store, organisation, "Test").await.unwrap();
@@ -172,7 +172,8 @@ impl App {
 
     /// Another process like this one, which lets people in as soon as it knows what was taken away.
     pub async fn replica(&self) -> Replica {
-        let authenticator = Arc::new(Authenticator::fixed(self.keys.clone()));
+        let keys = Authenticator::fixed(self.keys.clone()).with_api_keys(self.store.pool().clone());
+        let authenticator = Arc::new(keys);
         let (known, stop) = (authenticator.revocations().clone(), CancellationToken::new());
         let pool = self.database.pool(DbRole::Writer, 1, Duration::from_secs(5));
         let stopped = stop.clone();

@@ -12,6 +12,9 @@ use crate::node::Node;
 use crate::place::{self, Place};
 use crate::web::{contract, pages};
 
+/// Connections for the keys of tokens and the look-up of API keys, which must not wait behind queries.
+const KEY_CONNECTIONS: u32 = 4;
+
 /// Where its database is, and how it answers.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -41,7 +44,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     shutdown.listen_for_signals().context("signals cannot be heard")?;
     let bound = serve::bind(&args.http.listen).await?;
     let database = args.place.find().await?;
-    let pool = database.pool(DbRole::Reader, 1, args.place.database.acquire_timeout);
+    let pool = database.pool(DbRole::Reader, KEY_CONNECTIONS, args.place.database.acquire_timeout);
     let installation = place::installation(&pool).await?;
     let keys = Arc::new(Authenticator::public_from_pool(pool));
     let mut node = Node::new(&args.place, (database, DbRole::Reader), (installation, None), bound, shutdown);

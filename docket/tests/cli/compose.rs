@@ -225,7 +225,7 @@ async fn with_second_factor(url: &str, who: &Credentials) -> Client {
     assert_eq!(confirmed.status(), 200);
     let body = json!({ "email": who.email, "password": who.password, "code": code(now) });
     let answer: Value = first.post(auth("login"), &body).await.json().await.expect("JSON");
-    Client::with(answer["access_token"].as_str().expect("a token").to_owned())
+    Client::with(answer["access_token"].as_str().expect("a token"))
 }
 
 #[tokio::test]

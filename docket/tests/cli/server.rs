@@ -263,16 +263,19 @@ impl Client {
         let answer = http.post(format!("{url}/api/v1/auth/login")).json(&body).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK);
         let answer: Value = answer.json().await.expect("JSON");
-        let token = answer["access_token"].as_str().expect("a token").to_owned();
         secret(&credentials.password);
         secret(answer["refresh_token"].as_str().expect("a token"));
-        Self::with(token)
+        Self::with(answer["access_token"].as_str().expect("a token"))
     }
 
-    /// Somebody who has this token.
-    pub fn with(token: String) -> Self {
-        secret(&token);
-        Self { http: reqwest::Client::new(), token }
+    /// Whoever has this token, or API key.
+    pub fn with(token: &str) -> Self {
+        secret(token);
+        Self { http: reqwest::Client::new(), token: token.to_owned() }
+    }
+
+    pub async fn delete(&self, url: String) -> Response {
+        self.http.delete(url).bearer_auth(&self.token).send().await.expect("an answer")
     }
 
     pub async fn post(&self, url: String, body: &Value) -> Response {

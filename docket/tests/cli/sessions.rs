@@ -20,7 +20,7 @@ async fn log_in(url: &str, who: &Credentials) -> Login {
     let answer: Value = answer.json().await.expect("JSON");
     let text = |name: &str| answer[name].as_str().expect("a token").to_owned();
     secret(&text("refresh_token"));
-    Login { client: Client::with(text("access_token")), refresh: text("refresh_token") }
+    Login { client: Client::with(&text("access_token")), refresh: text("refresh_token") }
 }
 
 #[tokio::test]

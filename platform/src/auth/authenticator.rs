@@ -1,4 +1,4 @@
-//! Verifies the tokens of requests with keys that it keeps fresh.
+//! Verifies the tokens of requests with keys that it keeps fresh, and the API keys that come in their place.
 //!
 //! Owns the copy of the keys in memory, and asks the cache of verified tokens before it looks at a signature. It must not load keys
 //! for every stranger's token: an unknown key id causes one reload in [`RELOAD_INTERVAL`] at most.
@@ -15,7 +15,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::api_keys::{self, ApiKeys};
 use super::cache::{CacheStats, TokenCache};
 use super::keys::Verified;
 use super::{Access, AuthError, Claims, Keys, Principal, Revocations, load_keys, load_public_keys};
@@ -42,6 +44,8 @@ pub struct Authenticator {
     verified: TokenCache,
     /// What was taken away a moment ago.
     revocations: Arc<Revocations>,
+    /// Where API keys are looked up; none: none are known.
+    api_keys: Option<ApiKeys>,
 }
 
 impl fmt::Debug for Authenticator {
@@ -59,23 +63,34 @@ impl Authenticator {
             asked: tokio::sync::Mutex::default(),
             verified: TokenCache::new(),
             revocations: Arc::default(),
+            api_keys: None,
         }
     }
 
-    /// Loads keys from the table `auth.signing_key`.
+    /// Loads keys from the table `auth.signing_key`, and looks API keys up in the same database.
     pub fn from_pool(pool: PgPool) -> Self {
+        let keys = pool.clone();
         Self::new(Box::new(move || {
             let pool = pool.clone();
             Box::pin(async move { load_keys(&pool).await })
         }))
+        .with_api_keys(keys)
     }
 
-    /// Loads the public halves from the same table: verifies, and never signs.
+    /// The same with the public halves alone: verifies, and never signs.
     pub fn public_from_pool(pool: PgPool) -> Self {
+        let keys = pool.clone();
         Self::new(Box::new(move || {
             let pool = pool.clone();
             Box::pin(async move { load_public_keys(&pool).await })
         }))
+        .with_api_keys(keys)
+    }
+
+    /// Looks API keys up through `pool`, of the writer's or the reader's role.
+    #[must_use]
+    pub fn with_api_keys(self, pool: PgPool) -> Self {
+        Self { api_keys: Some(ApiKeys::new(pool)), ..self }
     }
 
     /// Has these keys and no others.
@@ -115,11 +130,14 @@ impl Authenticator {
         &self.revocations
     }
 
-    /// Whom a token speaks for, if it is ours, valid `now`, and nothing that it stands on was taken away.
+    /// Whom a token or an API key speaks for, if it is ours, valid `now`, and nothing that it stands on was taken away.
     ///
     /// # Errors
     /// When it is not, or when its key is unknown and the keys cannot be loaded.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Access, AuthError> {
+        if token.starts_with(api_keys::PREFIX) {
+            return self.verify_api_key(token, now).await;
+        }
         let access = self.claims(token, now).await?.access();
         if self.revocations.ends(&access) {
             return Err(AuthError::Revoked);
@@ -129,6 +147,26 @@ impl Authenticator {
             return Err(AuthError::Stale);
         }
         Ok(access)
+    }
+
+    async fn verify_api_key(&self, secret: &str, now: DateTime<Utc>) -> Result<Access, AuthError> {
+        let api_keys = self.api_keys.as_ref().ok_or(AuthError::UnknownApiKey)?;
+        let access = api_keys.access(secret, now).await?;
+        if self.revocations.ends(&access) {
+            return Err(AuthError::UnknownApiKey);
+        }
+        if self.revocations.is_stale() {
+            return Err(AuthError::Stale);
+        }
+        api_keys.note_use(&access.principal, now);
+        Ok(access)
+    }
+
+    /// Writes down now and then, and at the end, which API keys were used.
+    pub async fn keep_key_uses(&self, stop: CancellationToken) {
+        if let Some(api_keys) = &self.api_keys {
+            api_keys.keep_uses(stop).await;
+        }
     }
 
     async fn claims(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, AuthError> {

@@ -1,8 +1,9 @@
-//! Access tokens: who a request speaks for, and what they may do.
+//! Access tokens and API keys: who a request speaks for, and what they may do.
 //!
 //! Owns the keys that sign tokens, the tokens' claims, the extractor of [`Principal`], the table of roles and scopes, and the memory of what
 //! was taken away. It holds no passwords.
 
+pub mod api_keys;
 mod authenticator;
 mod cache;
 mod keys;
@@ -13,6 +14,7 @@ mod store;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -122,6 +124,19 @@ impl Scope {
             Self::ConsultationWithdraw => "consultation:withdraw",
             Self::IdentityRead => "identity:read",
         }
+    }
+}
+
+/// There is no such scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no scope {0:?}")]
+pub struct UnknownScope(pub String);
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| UnknownScope(text.to_owned()))
     }
 }
 
@@ -286,6 +301,12 @@ pub enum AuthError {
     /// What the token stands on was taken away: the session, or the right.
     #[error("what the token stands on was taken away")]
     Revoked,
+    /// Nobody has this API key, or not any more: which of it is not told.
+    #[error("no such API key")]
+    UnknownApiKey,
+    /// The API key was valid until its end.
+    #[error("the API key has expired")]
+    ExpiredApiKey,
     /// Nothing may be done with it but setting up a second factor.
     #[error("a second factor has to be set up first")]
     Restricted,
@@ -304,6 +325,9 @@ pub enum AuthError {
     /// A stored key cannot be used.
     #[error("the signing key {0:?} cannot be used")]
     BadKey(String),
+    /// API keys cannot be looked up.
+    #[error("API keys cannot be looked up: {0}")]
+    ApiKeys(Arc<sqlx::Error>),
     /// The keys cannot be loaded.
     #[error("the signing keys cannot be loaded: {0}")]
     Database(#[from] sqlx::Error),
@@ -320,6 +344,11 @@ impl From<AuthError> for Problem {
                 "token_revoked",
                 "The session has ended, or the right has changed: renew the token, or log in again.",
             ),
+            AuthError::UnknownApiKey => {
+                tracing::debug!(%error, "API key refused");
+                Self::unauthorized("unauthorized", "The API key is not valid.")
+            }
+            AuthError::ExpiredApiKey => Self::unauthorized("key_expired", "The API key has expired."),
             AuthError::Restricted => Self::forbidden(
                 "second_factor_required",
                 "The organisation demands a second factor of this role: set one up first.",
@@ -329,6 +358,7 @@ impl From<AuthError> for Problem {
                 Self::unauthorized("unauthorized", "The token is not valid.")
             }
             AuthError::Database(error) => error.into(),
+            AuthError::ApiKeys(error) => Self::from(&*error),
             AuthError::NoKeys | AuthError::Stale => Self::unavailable("database_unavailable", Duration::from_secs(1)),
             AuthError::NoSigningKey | AuthError::BadKey(_) => Self::internal(error),
         }

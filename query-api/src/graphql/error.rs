@@ -42,7 +42,7 @@ fn coded(code: &str) -> ErrorExtensionValues {
 pub fn from_problem(problem: &Problem) -> Error {
     let code = match problem.code() {
         "database_unavailable" | "overloaded" | "dependency_unavailable" | "feed_unavailable" => UNAVAILABLE.to_owned(),
-        "unauthorized" | "token_expired" | "token_revoked" => UNAUTHENTICATED.to_owned(),
+        "unauthorized" | "token_expired" | "token_revoked" | "key_expired" => UNAUTHENTICATED.to_owned(),
         other => other.to_ascii_uppercase(),
     };
     let mut extensions = coded(&code);

@@ -1,6 +1,6 @@
 //! What GraphQL refuses, and how; and what it says when the database is away.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use docket_log::{Bell, Installation, Mode, Topic};
 use docket_platform::{
@@ -177,7 +177,7 @@ async fn a_database_that_is_away_is_said_to_be_so_at_once() {
     let nowhere = PgConnectOptions::new_without_pgpass().host("localhost").socket("/nowhere/at/all");
     let pool = Database::embedded(nowhere).pool(DbRole::Reader, 2, Duration::from_secs(2));
     let installation = Installation { id: Uuid::nil(), shards: 2, mode: Mode::Journal };
-    let (keys, shutdown) = (keys(), Shutdown::new());
+    let (keys, shutdown) = (Arc::new(keys()), Shutdown::new());
     let address =
         serve_api(pool, keys.clone(), installation, Bell::new(Topic::Read), Config::default(), &shutdown).await;
     let principal = Principal::member(ids::new_id(), OURS, Role::Admin);

@@ -76,8 +76,8 @@ async fn make_database() -> (String, Installation) {
     (name, installation)
 }
 
-pub fn keys() -> Arc<Authenticator> {
-    Arc::new(Authenticator::fixed(Keys::new(vec![SigningKey::generate().unwrap()])))
+pub fn keys() -> Authenticator {
+    Authenticator::fixed(Keys::new(vec![SigningKey::generate().unwrap()]))
 }
 
 /// Serves a query API on a free port.
@@ -114,7 +114,8 @@ impl World {
         let owner = PgPoolOptions::new().max_connections(4).connect_lazy_with(options.clone());
         let database = Database::embedded(options);
         let reader = database.pool(DbRole::Reader, 8, Duration::from_secs(5));
-        let (bell, shutdown, keys) = (Bell::new(Topic::Read), Shutdown::new(), keys());
+        let (bell, shutdown) = (Bell::new(Topic::Read), Shutdown::new());
+        let keys = Arc::new(keys().with_api_keys(reader.clone()));
         let address = serve_api(reader.clone(), keys.clone(), installation, bell.clone(), config, &shutdown).await;
         let http = reqwest::Client::new();
         Self { owner, reader, database, installation, bell, address, shutdown, keys, http }

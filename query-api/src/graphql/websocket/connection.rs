@@ -164,7 +164,7 @@ impl Connection {
         let access = match verified {
             Ok(Ok(access)) if access.restricted => return Err(Closing::Forbidden),
             Ok(Ok(access)) => access,
-            Ok(Err(AuthError::Database(_) | AuthError::NoKeys | AuthError::Stale)) | Err(_) => {
+            Ok(Err(AuthError::Database(_) | AuthError::ApiKeys(_) | AuthError::NoKeys | AuthError::Stale)) | Err(_) => {
                 return Err(Closing::TryAgainLater);
             }
             Ok(Err(_)) => return Err(Closing::Forbidden),
