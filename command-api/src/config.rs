@@ -1,6 +1,6 @@
 //! The settings of the command API. Owns their flags and environment names.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use docket_platform::config::{Describe, Masked, Setting};
 
 /// A quarter of an hour of a busy installation.
@@ -21,11 +21,37 @@ pub struct Config {
     #[arg(long = "command-max-backlog", env = "DOCKET_COMMAND_MAX_BACKLOG", default_value_t = MAX_BACKLOG,
           value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub max_backlog: u64,
+    /// Who may register: everybody, or those who were invited
+    #[arg(long, env = "DOCKET_REGISTRATION", value_enum, default_value_t = Registration::Open, value_name = "WHO")]
+    pub registration: Registration,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// Everybody, each with an organisation of their own
+    Open,
+    /// Whoever has an invitation
+    Invited,
+}
+
+impl Registration {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Invited => "invited",
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { require_idempotency_key: false, login_queue: 64, max_backlog: MAX_BACKLOG }
+        Self {
+            require_idempotency_key: false,
+            login_queue: 64,
+            max_backlog: MAX_BACKLOG,
+            registration: Registration::Open,
+        }
     }
 }
 
@@ -35,6 +61,7 @@ impl Describe for Config {
             Setting::new("DOCKET_REQUIRE_IDEMPOTENCY_KEY", self.require_idempotency_key),
             Setting::new("DOCKET_LOGIN_QUEUE", self.login_queue),
             Setting::new("DOCKET_COMMAND_MAX_BACKLOG", self.max_backlog),
+            Setting::new("DOCKET_REGISTRATION", self.registration.name()),
         ]
     }
 }

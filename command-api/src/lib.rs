@@ -11,11 +11,14 @@ pub mod auth;
 mod backlog;
 pub mod config;
 pub mod consultation;
+mod envelope;
 mod error;
 pub mod housekeeping;
 mod openapi;
+mod organisation;
 pub mod people;
 pub mod recover;
+mod run;
 pub mod scheduler;
 pub mod setup;
 mod state;
@@ -29,7 +32,10 @@ pub use config::{Config, FirstStartArgs};
 pub use state::State;
 
 fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(auth::router()).merge(consultation::router())
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .merge(auth::router())
+        .merge(organisation::router())
+        .merge(consultation::router())
 }
 
 /// The routes of this role. Whoever serves them puts them behind `docket_platform::http::harden`.

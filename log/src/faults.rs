@@ -72,7 +72,16 @@ pub const OPERATOR_STEPS: [&str; 6] = [
 ];
 
 /// The same of what happens with accounts: mails, and passwords that are set anew.
-pub const ACCOUNT_STEPS: [&str; 3] = ["reactor.before_delivery", "reactor.after_delivery", "reset.before_write"];
+pub const ACCOUNT_STEPS: [&str; 8] = [
+    "reactor.before_delivery",
+    "reactor.after_delivery",
+    "reset.before_write",
+    "register.before_event",
+    "verify.before_organisation",
+    "verify.before_write",
+    "join.before_acceptance",
+    "join.before_write",
+];
 
 #[cfg(feature = "faults")]
 mod chosen {

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::{
     accounts::Account,
     password::{PasswordError, Verdict},
+    registration,
 };
 use crate::{error, openapi::LoginProblems, state::State};
 
@@ -85,6 +86,8 @@ struct LoggedInOrganisation {
 pub(super) enum RouteError {
     #[error("unknown account or wrong password")]
     InvalidCredentials,
+    #[error("nobody has shown yet that the address is theirs")]
+    AddressUnverified,
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
@@ -101,6 +104,10 @@ impl IntoResponse for RouteError {
             Self::InvalidCredentials => {
                 Problem::unauthorized("invalid_credentials", "The e-mail address or the password is wrong.")
             }
+            Self::AddressUnverified => Problem::forbidden(
+                "address_unverified",
+                "Follow the link that was mailed to the address first; a new one is on its way.",
+            ),
             Self::Password(error) => error.into(),
             Self::Database(error) => error::of_query(error),
             Self::Journal(error) => error::of_breaker(error),
@@ -131,6 +138,9 @@ pub(super) async fn handler(
     };
     if outdated {
         rehash(&state, &account, request.password).await;
+    }
+    if registration::waits(&state, account.user_id).await? {
+        return Err(RouteError::AddressUnverified);
     }
     let Some(role) = role_of(&state, &account).await? else {
         return Err(RouteError::InvalidCredentials);

@@ -1,4 +1,4 @@
-//! Logging in, and what it stands on.
+//! Registering, logging in, and what it stands on.
 //!
 //! Owns accounts (who may log in with what) and password hashing. It must not keep a password in clear any longer than a hash takes,
 //! and must answer the same, with the same work, whether an account exists or not.
@@ -6,9 +6,14 @@
 pub mod accounts;
 mod cache_stats;
 mod change_password;
+mod join;
 mod login;
+pub(crate) mod memberships;
 pub mod password;
+mod register;
+mod registration;
 mod reset_password;
+mod verify;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -19,6 +24,8 @@ use crate::state::State;
 /// The routes of this folder.
 pub(crate) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new()
+        .routes(routes!(register::handler))
+        .routes(routes!(verify::handler))
         .routes(routes!(login::handler))
         .routes(routes!(reset_password::forgot))
         .routes(routes!(reset_password::reset))

@@ -24,7 +24,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::password::{self, PasswordError, UnfitPassword};
+use super::{
+    password::{self, PasswordError, UnfitPassword},
+    registration,
+};
 use crate::{
     error,
     openapi::{ForgotProblems, ResetProblems},
@@ -94,10 +97,7 @@ pub(super) enum RouteError {
 impl IntoResponse for RouteError {
     fn into_response(self) -> Response {
         match self {
-            Self::InvalidToken => Problem::bad_request(
-                "invalid_token",
-                "This link was used, has expired, or is none of ours. Ask for a new one.",
-            ),
+            Self::InvalidToken => error::invalid_token(),
             Self::Unfit(unfit) => unfit.problem("password"),
             Self::Password(error) => error.into(),
             Self::Database(error) => error::of_query(error),
@@ -152,6 +152,8 @@ pub(super) async fn reset(
     if !journal(&state, user, PasswordProof::MailedLink, Some(&token)).await? {
         return Err(RouteError::InvalidToken);
     }
+    // Whoever registered and never followed the first link has shown the same by this one.
+    registration::organise(&state, user).await?;
     faults::step("reset.before_write");
     if state.guarded_query(write(&state, user, &hash, &token)).await? {
         return Ok(Answer(PasswordSet::DONE));
@@ -192,6 +194,7 @@ async fn write(state: &State, user: Uuid, hash: &str, token: &SecretString) -> R
         .bind(hash)
         .execute(&mut *transaction)
         .await?;
+    registration::settle(&mut transaction, user).await?;
     transaction.commit().await?;
     Ok(true)
 }

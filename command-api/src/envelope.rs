@@ -18,22 +18,24 @@ use docket_platform::{
         permissions::{self, Action},
     },
     http::{self, IfMatch, RequestContext},
+    ids,
 };
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::state::State;
 
 /// The action that a route needs leave for.
-pub(super) trait Needs: Send + Sync {
+pub(crate) trait Needs: Send + Sync {
     /// The action.
     const ACTION: Action;
 }
 
 /// Everything about a command but its body. Extracting it refuses whoever may not do what `N` needs.
 #[derive(Debug)]
-pub(super) struct Envelope<N> {
+pub(crate) struct Envelope<N> {
     /// Who commands.
-    pub(super) principal: Principal,
+    pub(crate) principal: Principal,
     request: RequestContext,
     key: Option<String>,
     if_match: Option<u64>,
@@ -67,8 +69,13 @@ impl<N: Needs> FromRequestParts<State> for Envelope<N> {
 }
 
 impl<N> Envelope<N> {
+    /// The same for a command without a body.
+    pub(crate) fn context_of_nothing(&self) -> CommandContext {
+        self.context(Sha256::digest([]).into(), Statuses::default())
+    }
+
     /// What the journal needs to know besides the command.
-    pub(super) fn context(&self, body_hash: [u8; 32], status: Statuses) -> CommandContext {
+    pub(crate) fn context(&self, body_hash: [u8; 32], status: Statuses) -> CommandContext {
         let Principal { id, tenant, session, .. } = self.principal;
         CommandContext {
             tenant,
@@ -98,6 +105,11 @@ impl<N> Envelope<N> {
         hash.update(body_hash);
         hash.finalize().into()
     }
+}
+
+/// The id of what a command makes within a stream: the same whenever the request is repeated under its key.
+pub(crate) fn made_id(context: &CommandContext) -> Uuid {
+    context.idempotency.as_ref().map_or_else(ids::new_id, |key| Uuid::new_v5(&key.id, &key.request_hash))
 }
 
 fn key_required() -> Problem {
