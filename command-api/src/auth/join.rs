@@ -20,8 +20,6 @@ use crate::{
     state::State,
 };
 
-type Failed = BreakerError<ExecuteError>;
-
 /// Registers whoever has the token of an invitation, and lets them join.
 pub(super) async fn register(
     state: &State,
@@ -43,7 +41,7 @@ pub(super) async fn register(
         }
     }
     let by = Metadata { principal: Some(user), ..Metadata::default() };
-    let joined = organisation::join(state, user, invited, token, by).await?.ok_or(RouteError::InvalidToken)?;
+    let joined = organisation::join(state, user, invited, by).await?.ok_or(RouteError::InvalidToken)?;
     faults::step("join.before_write");
     if !state.guarded(write(state, user, &hash, token)).await? {
         return Err(RouteError::InvalidToken);
@@ -51,8 +49,8 @@ pub(super) async fn register(
     JoinedView::of(user, invited.tenant, &joined).ok_or(RouteError::InvalidToken)
 }
 
-/// The invited address; none: the invitation is over, or its address was erased.
-async fn address(state: &State, Invited { invitation, tenant }: Invited) -> Result<Option<String>, Failed> {
+/// The invited address; none: the invitation is over.
+async fn address(state: &State, Invited { invitation, tenant }: Invited) -> Result<Option<String>, RouteError> {
     let stream = StreamId::new(Category::Identity, tenant);
     let load = async { Ok(state.store.load::<Organisation>(stream, None).await?.0) };
     let mut loaded = state.guarded(load).await?;
@@ -61,7 +59,8 @@ async fn address(state: &State, Invited { invitation, tenant }: Invited) -> Resu
         return Ok(None);
     }
     let Invitation { email, .. } = organisation::open(state, invitation, found).await?;
-    Ok(email.value().cloned())
+    // Without an address nobody can log in.
+    email.value().cloned().map(Some).ok_or(RouteError::InvalidToken)
 }
 
 /// Makes account and user; false: the address has another one's.

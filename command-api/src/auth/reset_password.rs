@@ -12,7 +12,6 @@ use docket_domain::identity::{Refusal, User, change_password, request_password_r
 use docket_events::{Category, StreamId, identity::PasswordProof};
 use docket_log::{CommandContext, ExecuteError, IdempotencyKey, Outcome, faults};
 use docket_platform::{
-    Problem,
     auth::mailed::{self, Purpose},
     breaker::BreakerError,
     db,

@@ -16,7 +16,7 @@ use docket_platform::{
     db,
     http::Json,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -50,7 +50,7 @@ pub(super) async fn handler(
     let invited = async { Ok(mailed::invited(&mut *db::door(state.store.pool()).await?, &token).await?) };
     let invited = state.guarded(invited).await?.ok_or(RouteError::InvalidToken)?;
     let by = Metadata { principal: Some(principal.id), session: principal.session, ..Metadata::default() };
-    let joined = join(&state, principal.id, invited, &token, by).await?.ok_or(RouteError::InvalidToken)?;
+    let joined = join(&state, principal.id, invited, by).await?.ok_or(RouteError::InvalidToken)?;
     let used = async {
         let mut door = db::door(state.store.pool()).await?;
         let used = mailed::redeem(&mut door, Purpose::Invitation, &token).await?;
@@ -65,18 +65,17 @@ pub(super) async fn handler(
 }
 
 /// Lets `user` join, and gives the organisation as it is then; none: the invitation was accepted by somebody else, revoked, or has
-/// expired. With the same token and user it does so once, and says so again, so that whoever was cut off comes in with the same link.
+/// expired. The same user does so once, and is told so again, so that whoever was cut off comes in with the same link.
 pub(crate) async fn join(
     state: &State,
     user: Uuid,
     Invited { invitation, tenant }: Invited,
-    token: &SecretString,
     by: Metadata,
 ) -> Result<Option<Organisation>, BreakerError<ExecuteError>> {
     // A hint must not be missing where the event is.
     state.guarded(memberships::hint(state.store.pool(), user, tenant)).await?;
     faults::step("join.before_acceptance");
-    let once = IdempotencyKey::scoped(tenant, user, "accept-invitation", token.expose_secret(), [0; 32]);
+    let once = IdempotencyKey::scoped(tenant, user, "accept-invitation", &invitation.to_string(), [0; 32]);
     let context = CommandContext { tenant, metadata: by, idempotency: Some(once), ..CommandContext::default() };
     let command = AcceptInvitation { invitation_id: invitation, user_id: user };
     let decide =
