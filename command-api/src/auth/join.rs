@@ -97,7 +97,7 @@ async fn write(state: &State, user: Uuid, hash: &str, token: &SecretString) -> R
         .bind(hash)
         .execute(&mut *door)
         .await?;
-    registration::settle(&mut door, user).await?;
+    registration::settle(&mut door, user, None).await?;
     door.commit().await?;
     Ok(true)
 }

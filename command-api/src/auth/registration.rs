@@ -86,8 +86,9 @@ pub(super) async fn withdraw(pool: &PgPool, user: Uuid) -> Result<(), ExecuteErr
     Ok(())
 }
 
-/// Makes the organisation that a user wanted, with the user as its administrator. Again, and without a wish, nothing happens.
-pub(super) async fn organise(state: &State, user: Uuid) -> Result<(), Failed> {
+/// Makes the organisation that a user wanted, with the user as its administrator, and gives its id; none: there is no wish. Again nothing
+/// happens.
+pub(super) async fn organise(state: &State, user: Uuid) -> Result<Option<Uuid>, Failed> {
     let wanted = async {
         let wanted: Option<(Uuid, String)> =
             sqlx::query_as("select tenant, name from auth.wanted_organisation where user_id = $1")
@@ -96,31 +97,31 @@ pub(super) async fn organise(state: &State, user: Uuid) -> Result<(), Failed> {
                 .await?;
         Ok(wanted)
     };
-    let Some((tenant, name)) = state.guarded(wanted).await? else { return Ok(()) };
+    let Some((tenant, name)) = state.guarded(wanted).await? else { return Ok(None) };
     state.guarded(memberships::hint(state.store.pool(), user, tenant)).await?;
     faults::step("verify.before_organisation");
     let command = OrganisationCommand::Create(CreateOrganisation { name, admin: Some(user) });
     let context = CommandContext { tenant, ..CommandContext::default() };
     let decide = |folded: &Organisation, now| decide_organisation(folded, command.clone(), now);
     match state.guarded(state.store.execute(&context, StreamId::new(Category::Identity, tenant), decide)).await? {
-        Outcome::Accepted(_) => Ok(()),
+        Outcome::Accepted(_) => Ok(Some(tenant)),
         // The name was checked before it was kept.
         Outcome::Refused(refusal) => Err(BreakerError::Failed(ExecuteError::Internal(refusal.to_string()))),
     }
 }
 
-/// Lets a user log in, in the organisation that was made for them if one was; the wish for it is fulfilled.
-pub(super) async fn settle(door: &mut PgConnection, user: Uuid) -> Result<(), sqlx::Error> {
+/// Lets a user log in, in the organisation that was `made` for them if one was; there is nothing to wish for any more.
+pub(super) async fn settle(door: &mut PgConnection, user: Uuid, made: Option<Uuid>) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "with wanted as (delete from auth.wanted_organisation where user_id = $1 returning tenant)
-         update auth.account set verified = true, updated_at = now(),
-             organisation = coalesce((select tenant from wanted), organisation)
+        "update auth.account set verified = true, organisation = coalesce($2, organisation), updated_at = now()
          where user_id = $1",
     )
     .bind(user)
-    .execute(door)
-    .await
-    .map(drop)
+    .bind(made)
+    .execute(&mut *door)
+    .await?;
+    // Behind the account's lock, so that nothing is wished for at the same time and then left over.
+    sqlx::query("delete from auth.wanted_organisation where user_id = $1").bind(user).execute(door).await.map(drop)
 }
 
 /// Whether a user who knows the password has still to show that the address is theirs. If so, a mail with a new link goes there, one a

@@ -81,9 +81,9 @@ pub(super) async fn handler(
     if !journal(&state, user).await? {
         return Err(RouteError::InvalidToken);
     }
-    registration::organise(&state, user).await?;
+    let made = registration::organise(&state, user).await?;
     faults::step("verify.before_write");
-    if !state.guarded(write(&state, user, &token)).await? {
+    if !state.guarded(write(&state, user, made, &token)).await? {
         return Err(RouteError::InvalidToken);
     }
     Ok(Answer(Verified { message: "Your address is confirmed. You can log in now." }))
@@ -102,12 +102,12 @@ async fn journal(state: &State, user: Uuid) -> Result<bool, BreakerError<Execute
 }
 
 /// Uses the token up and lets the user log in, both or neither. False: somebody was faster.
-async fn write(state: &State, user: Uuid, token: &SecretString) -> Result<bool, ExecuteError> {
+async fn write(state: &State, user: Uuid, made: Option<Uuid>, token: &SecretString) -> Result<bool, ExecuteError> {
     let mut door = db::door(state.store.pool()).await?;
     if !mailed::redeem(&mut door, VERIFY, token).await? {
         return Ok(false);
     }
-    registration::settle(&mut door, user).await?;
+    registration::settle(&mut door, user, made).await?;
     door.commit().await?;
     Ok(true)
 }
