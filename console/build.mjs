@@ -1,4 +1,4 @@
-// Builds dist/: index.html, password/index.html, graphiql/index.html and assets/* with hashed names. No server-side part, nothing loaded from elsewhere.
+// Builds dist/: index.html, {password,verify,join,graphiql}/index.html and assets/* with hashed names. No server-side part, nothing loaded from elsewhere.
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
@@ -51,7 +51,7 @@ async function thirdParty(inputs) {
 
 await rm('dist', { recursive: true, force: true });
 const { metafile } = await build({
-  entryPoints: { start: 'src/start/start.ts', password: 'src/password/password.ts', graphiql: 'src/graphiql/graphiql.tsx', favicon: 'src/favicon.svg' },
+  entryPoints: { start: 'src/start/start.ts', password: 'src/password/password.ts', verify: 'src/verify/verify.ts', join: 'src/join/join.ts', graphiql: 'src/graphiql/graphiql.tsx', favicon: 'src/favicon.svg' },
   outdir: 'dist',
   entryNames: 'assets/[name]-[hash]',
   assetNames: 'assets/[name]-[hash]',
@@ -82,6 +82,8 @@ for (const [file, { entryPoint, cssBundle }] of Object.entries(metafile.outputs)
 const pages = [
   ['src/start/index.html', 'dist/index.html'],
   ['src/password/index.html', 'dist/password/index.html'],
+  ['src/verify/index.html', 'dist/verify/index.html'],
+  ['src/join/index.html', 'dist/join/index.html'],
   ['src/graphiql/index.html', 'dist/graphiql/index.html'],
 ];
 for (const [template, page] of pages) {
@@ -94,6 +96,6 @@ for (const [template, page] of pages) {
   }));
 }
 
-for (const file of ['index.html', 'password/index.html', 'graphiql/index.html', ...(await readdir('dist/assets')).map((name) => `assets/${name}`)]) {
+for (const file of [...pages.map(([, page]) => page.replace(/^dist\//, '')), ...(await readdir('dist/assets')).map((name) => `assets/${name}`)]) {
   console.log(`${String((await stat(join('dist', file))).size).padStart(9)}  dist/${file}`);
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use docket_platform::{
     auth::{Role, UnknownRole},
     config::{Describe, Masked, Setting, parse_duration, show},
@@ -35,6 +35,27 @@ pub struct Config {
     /// database is not Docket's own
     #[arg(long, env = "DOCKET_SECOND_FACTOR", value_name = "ROLES|none")]
     pub second_factor: Option<SecondFactorRoles>,
+    /// Who may register: everybody, or those who were invited
+    #[arg(long, env = "DOCKET_REGISTRATION", value_enum, default_value_t = Registration::Open, value_name = "WHO")]
+    pub registration: Registration,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// Everybody, each with an organisation of their own
+    Open,
+    /// Whoever has an invitation
+    Invited,
+}
+
+impl Registration {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Invited => "invited",
+        }
+    }
 }
 
 impl Default for Config {
@@ -45,6 +66,7 @@ impl Default for Config {
             max_backlog: MAX_BACKLOG,
             session_lifetime: SESSION_LIFETIME,
             second_factor: None,
+            registration: Registration::Open,
         }
     }
 }
@@ -89,6 +111,7 @@ impl Describe for Config {
             Setting::new("DOCKET_COMMAND_MAX_BACKLOG", self.max_backlog),
             Setting::new("DOCKET_SESSION_LIFETIME", show(self.session_lifetime)),
             Setting::optional("DOCKET_SECOND_FACTOR", self.second_factor.as_ref()),
+            Setting::new("DOCKET_REGISTRATION", self.registration.name()),
         ]
     }
 }

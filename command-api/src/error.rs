@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use docket_domain::identity::Refusal;
 use docket_events::envelope::MAX_EVENT_BYTES;
 use docket_log::ExecuteError;
-use docket_platform::{Problem, breaker::BreakerError};
+use docket_platform::{FieldError, Problem, breaker::BreakerError};
 
 /// When to come back after a 503.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -62,10 +63,39 @@ pub(crate) fn of_query(error: BreakerError<sqlx::Error>) -> Problem {
     }
 }
 
+/// What was mailed does not do.
+pub(crate) fn invalid_token() -> Problem {
+    Problem::bad_request("invalid_token", "This link was used, has expired, or is none of ours. Ask for a new one.")
+}
+
 /// Refusals are parts of sentences; a problem's detail is a whole one.
 pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+/// What a refused command to a user or an organisation answers.
+pub(crate) fn of_identity(refusal: Refusal) -> Problem {
+    let code = refusal.code();
+    let detail = sentence(&refusal.to_string());
+    match refusal {
+        Refusal::Invalid { field, reason } => invalid(field, &reason),
+        Refusal::NotFound
+        | Refusal::NoSuchUser
+        | Refusal::NoSuchMember
+        | Refusal::NoSuchInvitation
+        | Refusal::NoSuchGroup => Problem::not_found(detail),
+        Refusal::LastAdmin
+        | Refusal::GroupNameTaken
+        | Refusal::TooMany(_)
+        | Refusal::Ended
+        | Refusal::AlreadyMember { .. } => Problem::conflict(code, detail),
+    }
+}
+
+/// A field that does not do.
+pub(crate) fn invalid(field: &'static str, reason: &str) -> Problem {
+    Problem::validation(vec![FieldError::coded(field, "invalid_value", sentence(reason))])
 }
 
 #[cfg(test)]
@@ -88,6 +118,28 @@ mod tests {
             assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
             assert_eq!(problem.retry_after(), (status == 503).then_some(1), "{code}");
             assert!(!problem.detail().unwrap_or_default().contains("secret"));
+        }
+    }
+
+    #[test]
+    fn every_refusal_of_identity_has_its_status_and_code() {
+        let role = docket_events::identity::Role::Admin;
+        let invalid = Refusal::Invalid { field: "name", reason: "must have 1 to 200 characters".to_owned() };
+        for (refusal, status, code) in [
+            (Refusal::NotFound, 404, "not_found"),
+            (Refusal::NoSuchUser, 404, "not_found"),
+            (Refusal::NoSuchMember, 404, "not_found"),
+            (Refusal::NoSuchInvitation, 404, "not_found"),
+            (Refusal::NoSuchGroup, 404, "not_found"),
+            (invalid, 422, "validation_failed"),
+            (Refusal::LastAdmin, 409, "last_admin"),
+            (Refusal::GroupNameTaken, 409, "name_taken"),
+            (Refusal::TooMany("groups"), 409, "too_many"),
+            (Refusal::Ended, 409, "ended"),
+            (Refusal::AlreadyMember { role }, 409, "already_member"),
+        ] {
+            let problem = of_identity(refusal);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
         }
     }
 }

@@ -12,11 +12,14 @@ pub mod auth;
 mod backlog;
 pub mod config;
 pub mod consultation;
+mod envelope;
 mod error;
 pub mod housekeeping;
 mod openapi;
+mod organisation;
 pub mod people;
 pub mod recover;
+mod run;
 pub mod scheduler;
 pub mod setup;
 mod state;
@@ -33,6 +36,7 @@ fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(auth::router())
         .merge(api_keys::router())
+        .merge(organisation::router())
         .merge(consultation::router())
 }
 

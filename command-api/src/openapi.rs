@@ -23,6 +23,7 @@ use utoipa::{
     tags(
         (name = "auth", description = "Logging in, and access tokens"),
         (name = "api-keys", description = "Keys for software"),
+        (name = "organisation", description = "Members, invitations, groups"),
         (name = "consultations", description = "Requests for a decision"),
     ),
 )]
@@ -74,7 +75,10 @@ impl IntoResponses for LoginProblems {
                 "Unknown address or wrong password: `invalid_credentials`. The password was right, and the account has a second factor: \
                  `second_factor_needed`, `wrong_code`",
             ),
-            ("403", "`no_organisation`: the user belongs to none, or not to the one that was named"),
+            (
+                "403",
+                "`address_unverified`: follow the link that was mailed first. `no_organisation`: the user belongs to none, or not to the one that was named",
+            ),
             ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
@@ -184,6 +188,94 @@ impl IntoResponses for ChangePasswordProblems {
             ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "`validation_failed`: the password is too short, too long or too easy to guess"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+const MANAGE: [(&str, &str); 8] = [
+    ("400", "The request cannot be understood: `invalid_json`, `invalid_path`, `invalid_header`, …"),
+    ("401", "No valid token: `unauthorized`, `token_expired`, `token_revoked`"),
+    ("403", "Not allowed: `forbidden`"),
+    ("404", "There is no such member, invitation or group: `not_found`"),
+    ("409", "`last_admin`: nobody could manage the organisation any more; `name_taken`, `too_many`"),
+    ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
+    ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
+    ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),
+];
+const BODY: [(&str, &str); 2] = [("413", "Too large: `too_large`"), ("415", "Not JSON: `unsupported_media_type`")];
+
+/// The problems of commands to an organisation that have no body.
+pub(crate) struct ManageProblems;
+
+impl IntoResponses for ManageProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&MANAGE)
+    }
+}
+
+/// The problems of those that have one.
+pub(crate) struct ManageWithBodyProblems;
+
+impl IntoResponses for ManageWithBodyProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[&MANAGE[..], &BODY].concat())
+    }
+}
+
+/// The problems of accepting an invitation.
+pub(crate) struct AcceptProblems;
+
+impl IntoResponses for AcceptProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "`invalid_token`: the link was used, was taken back, has expired, or is none of ours. Or the request cannot be understood",
+            ),
+            ("401", "No valid token: `unauthorized`, `token_expired`, `token_revoked`"),
+            ("403", "Not allowed: `forbidden`"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of registering.
+pub(crate) struct RegisterProblems;
+
+impl IntoResponses for RegisterProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "`invalid_token`: the invitation was used, was taken back, has expired, or is none of ours. Or the request cannot be understood",
+            ),
+            ("403", "`registration_closed`: here one registers with an invitation"),
+            ("409", "`account_exists`: the invited address has an account; log in and accept the invitation"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of showing that an address is one's own.
+pub(crate) struct VerifyProblems;
+
+impl IntoResponses for VerifyProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "`invalid_token`: the link was used, has expired, or is none of ours. Or the request cannot be understood",
+            ),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
             ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
         ])
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     auth::{
         accounts::{Account, Accounts},
+        memberships,
         password::{self, Hasher, PasswordError, UnfitPassword},
     },
     config::FirstStartArgs,
@@ -276,6 +277,7 @@ impl<'a> Setup<'a> {
         let command = OrganisationCommand::AddMember(AddMember { user_id: plan.user_id, role: plan.role });
         let context = CommandContext { tenant: plan.organisation, metadata: by_setup(), ..CommandContext::default() };
         let stream = StreamId::new(Category::Identity, plan.organisation);
+        memberships::hint(self.store.pool(), plan.user_id, plan.organisation).await?;
         match self
             .store
             .execute(&context, stream, |state: &Organisation, now| decide_organisation(state, command.clone(), now))

@@ -74,13 +74,18 @@ pub const OPERATOR_STEPS: [&str; 6] = [
     "recover.before_commit",
 ];
 
-/// The same of what happens with accounts: mails, passwords that are set anew, and sessions.
-pub const ACCOUNT_STEPS: [&str; 5] = [
+/// The same of what happens with accounts: mails, passwords that are set anew, sessions, and joining.
+pub const ACCOUNT_STEPS: [&str; 10] = [
     "reactor.before_delivery",
     "reactor.after_delivery",
     "reset.before_write",
     "login.before_rows",
     "refresh.before_answer",
+    "register.before_event",
+    "verify.before_organisation",
+    "verify.before_write",
+    "join.before_acceptance",
+    "join.before_write",
 ];
 
 #[cfg(feature = "faults")]

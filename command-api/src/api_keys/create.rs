@@ -20,7 +20,7 @@ use super::{
     run,
 };
 use crate::{
-    consultation::envelope::{Envelope, Needs},
+    envelope::{Envelope, Needs},
     state::State,
 };
 

@@ -16,10 +16,8 @@ use super::{
     run,
 };
 use crate::{
-    consultation::{
-        envelope::{Envelope, Needs},
-        run::answer,
-    },
+    envelope::{Envelope, Needs},
+    run::answer,
     state::State,
 };
 
@@ -70,5 +68,5 @@ pub(super) async fn handler(
         tracing::warn!(%error, "the secrets of a revoked API key are not forgotten yet");
     }
     let view = ApiKeyView::new(stream.id, version, key);
-    Ok(answer(StatusCode::OK, &view, version, &position.to_string(), None))
+    Ok(answer(StatusCode::OK, &view, version, &position, None))
 }

@@ -18,7 +18,7 @@ use super::{
     run,
 };
 use crate::{
-    consultation::envelope::{Envelope, Needs},
+    envelope::{Envelope, Needs},
     state::State,
 };
 

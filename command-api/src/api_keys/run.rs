@@ -19,7 +19,7 @@ use super::{
     error::RouteError,
     resource::{ApiKeyView, SHOWN_BEFORE, WithSecret, allowed},
 };
-use crate::{consultation::run::answer, state::State};
+use crate::{run::answer, state::State};
 
 /// What a key is commanded.
 pub(super) type Done = Accepted<ApiKey>;
@@ -50,7 +50,7 @@ pub(super) async fn with_secret(state: &State, tenant: Uuid, done: Done) -> Resu
     let notice = secret.is_none().then_some(SHOWN_BEFORE);
     let view = WithSecret { key: ApiKeyView::new(stream.id, version, key), secret, notice };
     let location = (status == StatusCode::CREATED).then(|| format!("/api/v1/api-keys/{}", stream.id));
-    Ok(answer(status, &view, version, &position.to_string(), location))
+    Ok(answer(status, &view, version, &position, location))
 }
 
 async fn new_secret(

@@ -131,20 +131,6 @@ impl Accounts {
         .await
     }
 
-    /// Notes that a user may belong to an organisation. Call it before the event that makes it so.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn may_belong(&self, user_id: Uuid, organisation: Uuid) -> Result<(), sqlx::Error> {
-        let mut door = db::door(&self.pool).await?;
-        sqlx::query("insert into auth.membership (user_id, tenant) values ($1, $2) on conflict do nothing")
-            .bind(user_id)
-            .bind(organisation)
-            .execute(&mut *door)
-            .await?;
-        door.commit().await
-    }
-
     /// Lets the next login be in this organisation, unless it names another.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ use crate::error;
 pub(crate) enum RouteError {
     #[error("unknown account or wrong password")]
     InvalidCredentials,
+    #[error("nobody has shown yet that the address is theirs")]
+    AddressUnverified,
     #[error("the current password is wrong")]
     WrongPassword,
     #[error("the password was changed by somebody else at the same time")]
@@ -76,10 +78,11 @@ impl From<RouteError> for Problem {
             }
             RouteError::WrongPassword => Self::forbidden("wrong_password", "The current password is wrong."),
             RouteError::Raced => Self::conflict("password_changed", "The password was changed at the same time."),
-            RouteError::InvalidToken => Self::bad_request(
-                "invalid_token",
-                "This link was used, has expired, or is none of ours. Ask for a new one.",
+            RouteError::AddressUnverified => Self::forbidden(
+                "address_unverified",
+                "Follow the link that was mailed to the address first; a new one is on its way.",
             ),
+            RouteError::InvalidToken => error::invalid_token(),
             RouteError::InvalidRefreshToken => Self::unauthorized(
                 "invalid_refresh_token",
                 "The session has ended, or this token was used before: log in again.",

@@ -17,7 +17,7 @@ use super::{
     error::RouteError,
     origin::Origin,
     password::Verdict,
-    second_factor,
+    registration, second_factor,
     session::{self, Tokens},
 };
 use crate::{openapi::LoginProblems, state::State};
@@ -116,6 +116,9 @@ pub(super) async fn handler(
     };
     if outdated {
         rehash(&state, &account, request.password).await;
+    }
+    if registration::waits(&state, account.user_id).await? {
+        return Err(RouteError::AddressUnverified);
     }
     let method = if user.second_factor {
         second_factor::check(&state, &origin, user_id, request.code.as_ref()).await?;

@@ -1,4 +1,4 @@
-//! Logging in, and what it stands on.
+//! Registering, logging in, and what it stands on.
 //!
 //! Owns accounts (who may log in with what), password hashing, second factors, and sessions from the login to their end. It must not keep a password in clear any longer than a hash takes,
 //! and must answer the same, with the same work, whether an account exists or not.
@@ -7,14 +7,19 @@ pub mod accounts;
 mod cache_stats;
 mod change_password;
 mod error;
+mod join;
 mod login;
 mod me;
+pub mod memberships;
 mod origin;
 pub mod password;
+mod register;
+mod registration;
 mod reset_password;
 mod second_factor;
 pub mod session;
 mod sessions;
+mod verify;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -25,6 +30,8 @@ use crate::state::State;
 /// The routes of this folder.
 pub(crate) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new()
+        .routes(routes!(register::handler))
+        .routes(routes!(verify::handler))
         .routes(routes!(login::handler))
         .routes(routes!(reset_password::forgot))
         .routes(routes!(reset_password::reset))

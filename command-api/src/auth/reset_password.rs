@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{error::RouteError, origin::Origin, password};
+use super::{error::RouteError, origin::Origin, password, registration};
 use crate::{
     openapi::{ForgotProblems, ResetProblems},
     state::State,
@@ -120,8 +120,10 @@ pub(super) async fn reset(
     if !journal(&state, context, user, Change { proof: PasswordProof::MailedLink, kept: None }).await? {
         return Err(RouteError::InvalidToken);
     }
+    // Whoever registered and never followed the first link has shown the same by this one.
+    let made = registration::organise(&state, user).await?;
     faults::step("reset.before_write");
-    if state.guarded_query(write(&state, user, &hash, &token)).await? {
+    if state.guarded_query(write(&state, user, &hash, made, &token)).await? {
         return Ok(Answer(PasswordSet::DONE));
     }
     Err(RouteError::InvalidToken)
@@ -155,7 +157,13 @@ pub(super) async fn journal(
 }
 
 /// Uses the token up and puts the new hash in place, both or neither. False: somebody was faster.
-async fn write(state: &State, user: Uuid, hash: &str, token: &SecretString) -> Result<bool, sqlx::Error> {
+async fn write(
+    state: &State,
+    user: Uuid,
+    hash: &str,
+    made: Option<Uuid>,
+    token: &SecretString,
+) -> Result<bool, sqlx::Error> {
     let mut transaction = db::door(state.store.pool()).await?;
     if !mailed::redeem(&mut transaction, RESET, token).await? {
         return Ok(false);
@@ -165,6 +173,7 @@ async fn write(state: &State, user: Uuid, hash: &str, token: &SecretString) -> R
         .bind(hash)
         .execute(&mut *transaction)
         .await?;
+    registration::settle(&mut transaction, user, made).await?;
     transaction.commit().await?;
     Ok(true)
 }

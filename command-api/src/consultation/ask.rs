@@ -10,14 +10,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    envelope::{Envelope, Needs},
-    error::RouteError,
-    run,
-};
+use super::{error::RouteError, run};
 use docket_platform::auth::permissions::Action;
 
-use crate::{openapi::CommandProblems, state::State};
+use crate::{
+    envelope::{Envelope, Needs},
+    openapi::CommandProblems,
+    state::State,
+};
 
 /// What is to be decided.
 #[derive(Debug, Deserialize, ToSchema)]

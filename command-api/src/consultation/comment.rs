@@ -11,14 +11,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    envelope::{Envelope, Needs},
-    error::RouteError,
-    run,
-};
+use super::{error::RouteError, run};
 use docket_platform::auth::permissions::Action;
 
-use crate::{openapi::CommandProblems, state::State};
+use crate::{
+    envelope::{Envelope, Needs},
+    openapi::CommandProblems,
+    state::State,
+};
 
 /// What is said.
 #[derive(Debug, Deserialize, ToSchema)]

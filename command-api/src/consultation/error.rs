@@ -3,9 +3,12 @@
 use axum::response::{IntoResponse, Response};
 use docket_domain::consultation::Refusal;
 use docket_log::ExecuteError;
-use docket_platform::{FieldError, Problem, breaker::BreakerError};
+use docket_platform::{Problem, breaker::BreakerError};
 
-use crate::error::{self, sentence};
+use crate::{
+    error::{self, invalid, sentence},
+    run::NotDone,
+};
 
 /// Why a command is not done.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,16 @@ pub(super) enum RouteError {
     /// What was journalled cannot be shown.
     #[error("an accepted command left no consultation behind")]
     Nothing,
+}
+
+impl From<NotDone<Refusal>> for RouteError {
+    fn from(error: NotDone<Refusal>) -> Self {
+        match error {
+            NotDone::Refused(refusal) => Self::Refused(refusal),
+            NotDone::Failed(error) => Self::Failed(error),
+            NotDone::Backlog => Self::Backlog,
+        }
+    }
 }
 
 impl From<RouteError> for Problem {
@@ -65,10 +78,6 @@ fn of_refusal(refusal: Refusal) -> Problem {
         Refusal::FourEyes | Refusal::NotAReviewer | Refusal::NotTheRequester => Problem::forbidden(code, detail),
         Refusal::AlreadyEnded { state } => Problem::conflict(code, detail).with_member("state", state.as_str()),
     }
-}
-
-fn invalid(field: &'static str, reason: &str) -> Problem {
-    Problem::validation(vec![FieldError::coded(field, "invalid_value", sentence(reason))])
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 mod ask;
 mod comment;
-pub(crate) mod envelope;
 mod error;
 mod resource;
 mod respond;

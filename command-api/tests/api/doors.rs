@@ -35,6 +35,8 @@ const fn door(method: &'static str, path: &'static str, open: Open, body: &'stat
 }
 
 const DOORS: &[Door] = &[
+    door("post", "/api/v1/auth/register", Open::All, ""),
+    door("post", "/api/v1/auth/verify", Open::All, ""),
     door("post", "/api/v1/auth/login", Open::All, ""),
     door("post", "/api/v1/auth/forgot-password", Open::All, ""),
     door("post", "/api/v1/auth/reset-password", Open::All, ""),
@@ -68,11 +70,58 @@ const DOORS: &[Door] = &[
     door("post", "/api/v1/consultations/{id}/responses", Open::To(Action::Respond), r#"{"decision":"approve"}"#),
     door("post", "/api/v1/consultations/{id}/comments", Open::To(Action::Comment), r#"{"text":"x"}"#),
     door("post", "/api/v1/consultations/{id}/withdrawal", Open::To(Action::Withdraw), "{}"),
+    door(
+        "post",
+        "/api/v1/invitations",
+        Open::To(Action::ManageMembers),
+        r#"{"email":"grace@example.org","role":"reviewer"}"#,
+    ),
+    door("delete", "/api/v1/invitations/{id}", Open::To(Action::ManageMembers), ""),
+    door("post", "/api/v1/invitations/accept", Open::To(Action::ManageSelf), r#"{"token":"nonsense"}"#),
+    door("patch", "/api/v1/members/{user_id}", Open::To(Action::ManageMembers), r#"{"role":"analyst"}"#),
+    door("delete", "/api/v1/members/{user_id}", Open::To(Action::ManageMembers), ""),
+    door("post", "/api/v1/groups", Open::To(Action::ManageMembers), r#"{"name":"Night"}"#),
+    door("patch", "/api/v1/groups/{id}", Open::To(Action::ManageMembers), r#"{"name":"Day"}"#),
+    door("delete", "/api/v1/groups/{id}", Open::To(Action::ManageMembers), ""),
+    door("put", "/api/v1/groups/{id}/members/{user_id}", Open::To(Action::ManageMembers), ""),
+    door("delete", "/api/v1/groups/{id}/members/{user_id}", Open::To(Action::ManageMembers), ""),
+    door("put", "/api/v1/organisation/second-factor", Open::To(Action::ManageMembers), r#"{"roles":["admin"]}"#),
+    // Last, since it works.
+    door("post", "/api/v1/members/leave", Open::To(Action::ManageSelf), ""),
 ];
 
+/// What another organisation has, by what names it in a path.
+struct Theirs {
+    consultation: Uuid,
+    invitation: Uuid,
+    group: Uuid,
+    member: Uuid,
+}
+
+impl Theirs {
+    async fn made(app: &App, by: &Member) -> Self {
+        let invite = json!({ "email": "ben@example.org", "role": "analyst" });
+        let invitation = app.post(by, "/api/v1/invitations", &invite).await.expect(201).id();
+        let group = app.post(by, "/api/v1/groups", &json!({ "name": "Theirs" })).await.expect(201).id();
+        let member = format!("/api/v1/groups/{group}/members/{}", by.id);
+        app.call(Some(by), "PUT", &member, &Value::Null, &[]).await.expect(200);
+        let consultation = app.post(by, CONSULTATIONS, &json!({ "title": "theirs" })).await.expect(201).id();
+        Self { consultation, invitation, group, member: by.id }
+    }
+
+    fn of(&self, path: &str) -> (Uuid, Uuid) {
+        let id = match path.split('/').nth(3) {
+            Some("invitations") => self.invitation,
+            Some("groups") => self.group,
+            _ => self.consultation,
+        };
+        (id, self.member)
+    }
+}
+
 impl Door {
-    async fn knock(&self, app: &App, by: Option<&Member>, id: Uuid) -> Answer {
-        let path = self.path.replace("{id}", &id.to_string());
+    async fn knock(&self, app: &App, by: Option<&Member>, (id, user_id): (Uuid, Uuid)) -> Answer {
+        let path = self.path.replace("{id}", &id.to_string()).replace("{user_id}", &user_id.to_string());
         let mut request = Request::builder().method(self.method.to_uppercase().as_str()).uri(path);
         request =
             request.header("content-type", "application/json").header("idempotency-key", ids::new_id().to_string());
@@ -104,8 +153,10 @@ async fn no_route_lets_in_whom_it_must_not() {
     let elsewhere = ids::new_id();
     docket_command_api::setup::create_organisation(&app.store, elsewhere, "Elsewhere").await.unwrap();
     let stranger = app.member_of(elsewhere, "stranger", Role::Admin).await;
-    let theirs = app.post(&stranger, CONSULTATIONS, &json!({ "title": "theirs" })).await.expect(201).id();
+    let made = Theirs::made(&app, &stranger).await;
+    let before = app.events_of(elsewhere).await;
     for door in DOORS {
+        let theirs = made.of(door.path);
         let place = format!("{} {}", door.method, door.path);
         if matches!(door.open, Open::All) {
             let answer = door.knock(&app, None, theirs).await;
@@ -121,13 +172,15 @@ async fn no_route_lets_in_whom_it_must_not() {
             };
             let foreign = door.knock(&app, Some(member), theirs).await;
             assert_eq!(foreign.body["code"] == "forbidden", !allowed, "{place} as {role}: {}", foreign.body);
-            if allowed && door.path.contains("{id}") {
+            if allowed && door.path.contains('{') {
                 // Another's and nobody's are one and the same.
-                let nobodys = door.knock(&app, Some(member), ids::new_id()).await.problem(404, "not_found");
+                let nobodys =
+                    door.knock(&app, Some(member), (ids::new_id(), ids::new_id())).await.problem(404, "not_found");
                 let bodies: [Value; 2] = [foreign.anonymous().1, nobodys.anonymous().1];
                 assert_eq!(bodies[0], bodies[1], "{place} as {role}");
             }
         }
     }
-    assert_eq!(app.events_of(theirs).await, ["requested"], "and nothing happened behind any of them");
+    assert_eq!(app.events_of(made.consultation).await, ["requested"], "and nothing happened behind any of them");
+    assert_eq!(app.events_of(elsewhere).await, before);
 }

@@ -21,13 +21,17 @@ use docket_log::{
     Bell, CommandContext, Installation, Mode, Outcome, Store, StoreOptions, Topic, migrate::migrate, revocations,
 };
 use docket_platform::{
-    auth::{Authenticator, Keys, Principal, Role, SigningKey},
+    auth::{
+        Authenticator, Keys, Principal, Role, SigningKey,
+        mailed::{self, Invited, Purpose},
+    },
     clock,
     db::{Database, DbRole},
     embedded::{OWNER, ScratchCluster},
     http::{HttpSettings, harden},
     ids,
 };
+use secrecy::SecretString;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
@@ -217,8 +221,7 @@ impl App {
             Role::Requester => identity::Role::Requester,
             Role::Analyst => identity::Role::Analyst,
         };
-        let accounts = docket_command_api::auth::accounts::Accounts::new(self.store.pool().clone());
-        accounts.may_belong(user, organisation).await.unwrap();
+        docket_command_api::auth::memberships::hint(self.store.pool(), user, organisation).await.unwrap();
         let command = OrganisationCommand::AddMember(AddMember { user_id: user, role });
         let context = CommandContext { tenant: organisation, ..CommandContext::default() };
         let stream = StreamId::new(Category::Identity, organisation);
@@ -236,6 +239,63 @@ impl App {
 
     pub async fn post_with(&self, by: &Member, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
         self.send(request(Some(by), path, body.to_string().into(), headers)).await
+    }
+
+    /// Any request with a JSON body, or none where it is null.
+    pub async fn call(
+        &self,
+        by: Option<&Member>,
+        method: &str,
+        path: &str,
+        body: &Value,
+        more: &[(&str, &str)],
+    ) -> Answer {
+        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into() };
+        let mut request = request(by, path, bytes, more);
+        *request.method_mut() = method.parse().unwrap();
+        self.send(request).await
+    }
+
+    /// What a mail about an account would bring.
+    pub async fn mailed(&self, purpose: Purpose, user: Uuid) -> SecretString {
+        let pool = self.database.pool(DbRole::Projector, 1, Duration::from_secs(5));
+        let mut door = docket_platform::db::door(&pool).await.unwrap();
+        let token = mailed::issue(&mut door, purpose, user).await.unwrap();
+        door.commit().await.unwrap();
+        token
+    }
+
+    /// What the mail of an invitation would bring.
+    pub async fn mailed_invitation(&self, tenant: Uuid, invitation: Uuid) -> SecretString {
+        let pool = self.database.pool(DbRole::Projector, 1, Duration::from_secs(5));
+        let mut door = docket_platform::db::door(&pool).await.unwrap();
+        let until = self.in_millis(600_000).await;
+        let token = mailed::issue_invitation(&mut door, Invited { invitation, tenant }, until).await.unwrap();
+        door.commit().await.unwrap();
+        token
+    }
+
+    /// Runs SQL as the owner.
+    pub async fn sql(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.owner).await.unwrap();
+    }
+
+    /// One number.
+    pub async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(format!("select ({sql})::bigint"))).fetch_one(&self.owner).await.unwrap()
+    }
+
+    /// From now on, until [`App::let_again`], `event` on `table` fails where `condition` holds, as if whoever does it were killed.
+    pub async fn refuse(&self, event: &str, table: &str, condition: &str) {
+        self.sql(&format!(
+            "create or replace function refuse() returns trigger language plpgsql as $$ begin raise 'not now'; end $$;
+             create trigger refuse before {event} on {table} for each row when ({condition}) execute function refuse();"
+        ))
+        .await;
+    }
+
+    pub async fn let_again(&self, table: &str) {
+        self.sql(&format!("drop trigger refuse on {table}")).await;
     }
 
     /// How many events consultations have, and how many answers are remembered.

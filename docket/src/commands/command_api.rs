@@ -61,7 +61,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     node.keys(&keys);
     node.relay(args.relay);
     node.command_api(store, keys, args.commands);
-    node.route(pages::password());
+    node.route(pages::mailed());
     node.route(pages::docs());
     node.route(contract::router());
     node.run(&args.http).await

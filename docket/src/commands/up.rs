@@ -125,7 +125,7 @@ async fn up(
         let data = args.place.embedded_folder();
         node.projector(args.projector.clone(), &args.mail, data.clone())?;
         node.query_api(keys, args.queries.clone(), &args.http)?;
-        for routes in [pages::start(), pages::password(), pages::graphiql(), pages::docs(), contract::router()] {
+        for routes in [pages::start(), pages::mailed(), pages::graphiql(), pages::docs(), contract::router()] {
             node.route(routes);
         }
         // Links that set passwords are shown to nobody but this machine.

@@ -1,4 +1,4 @@
-//! The pages: the start page, passwords, GraphiQL and the REST documentation, all from files within the program.
+//! The pages: the start page, those that mailed links lead to, GraphiQL and the REST documentation, all from files within the program.
 //!
 //! Owns their paths, their caching and what a browser may do on them. Nothing is loaded from elsewhere, and the content security
 //! policy says so.
@@ -52,10 +52,12 @@ pub fn start() -> Router {
         .layer(CompressionLayer::new())
 }
 
-/// Where a mailed link leads: a new password.
-pub fn password() -> Router {
+/// Where mailed links lead: a new password, an address to confirm, an invitation.
+pub fn mailed() -> Router {
     Router::new()
         .route("/password", get(|headers| page("password/index.html", STRICT, headers)))
+        .route("/verify", get(|headers| page("verify/index.html", STRICT, headers)))
+        .route("/join", get(|headers| page("join/index.html", STRICT, headers)))
         .layer(CompressionLayer::new())
 }
 

@@ -46,7 +46,7 @@ async fn a_first_start_serves_everything_and_a_second_one_finds_it_again(mode: M
     let folder = Folder::on(mode);
     let first = Server::up(&folder);
     let (admin, reviewer) = (first.credentials("admin"), first.credentials("reviewer"));
-    for path in ["/", "/password", "/docs", "/graphiql"] {
+    for path in ["/", "/password", "/verify", "/join", "/docs", "/graphiql"] {
         page_is_local(&first.url, path).await;
     }
     contracts_are_served(&first.url).await;

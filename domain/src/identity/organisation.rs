@@ -211,7 +211,7 @@ pub enum OrganisationCommand {
     ChangeRole(AddMember),
     /// Let a user not belong to the organisation any more.
     RemoveMember(Uuid, MemberEnd),
-    /// Make a group of this id and name. The same again changes nothing.
+    /// Make a group of this id and name. The same id again changes nothing.
     CreateGroup(Uuid, String),
     /// Give a group another name.
     RenameGroup(Uuid, String),
@@ -369,7 +369,8 @@ fn accept(
 
 fn create_group(state: &Organisation, group_id: Uuid, name: &str) -> Decision {
     let name = check_name(name)?;
-    if state.groups.get(&group_id).is_some_and(|group| group.name == name) {
+    // Whatever it is called by now: its members stay.
+    if state.groups.contains_key(&group_id) {
         return Ok(Vec::new());
     }
     is_free(state, group_id, &name)?;

@@ -13,6 +13,9 @@ use uuid::Uuid;
 use super::*;
 use crate::{Aggregate, At, Decided};
 
+mod organisation;
+mod registration;
+
 const ADA: Uuid = Uuid::from_u128(1);
 
 fn registration() -> RegisterUser {
@@ -138,18 +141,6 @@ fn a_name_is_one_visible_line() {
 }
 
 #[test]
-fn an_organisation_is_created_once() {
-    let create = |name: &str, admin| OrganisationCommand::Create(CreateOrganisation { name: name.to_owned(), admin });
-    let decide = |events: &[Event], command| decide_organisation(&given(events), command, at(9).time);
-    assert_eq!(decide(&[], create(" Example Works ", None)), Decided::accepted(vec![created()]));
-    let with_admin = decide(&[], create("Example Works", Some(ADA)));
-    assert_eq!(with_admin, Decided::accepted(vec![created(), added(Role::Admin)]));
-    assert_eq!(decide(&[created()], create("Example Works", Some(ADA))), Decided::accepted(vec![]));
-    let nameless = decide(&[], create("\t", None));
-    assert!(matches!(nameless.refusal, Some(Refusal::Invalid { field: "name", .. })));
-}
-
-#[test]
 fn a_new_password_is_asked_for_at_most_once_a_minute() {
     let asked = Event::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail, address: None });
     let changed = Event::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink, kept: None });
@@ -170,25 +161,6 @@ fn who_does_not_exist_has_no_password() {
     let decide = |events: &[Event]| change_password(&given(events), PasswordProof::OldPassword, None);
     assert_eq!(decide(&[]), Decided::refused(Refusal::NoSuchUser));
     assert_eq!(decide(&[registered()]), Decided::accepted(vec![changed]));
-}
-
-#[test]
-fn a_member_is_added_once_and_keeps_the_role() {
-    let add = |role| OrganisationCommand::AddMember(AddMember { user_id: ADA, role });
-    let decide = |events: &[Event], role| decide_organisation(&given(events), add(role), at(9).time);
-    assert_eq!(decide(&[], Role::Admin), Decided::refused(Refusal::NotFound));
-    assert_eq!(decide(&[created()], Role::Admin), Decided::accepted(vec![added(Role::Admin)]));
-    let has = [created(), added(Role::Admin)];
-    assert_eq!(decide(&has, Role::Admin), Decided::accepted(vec![]));
-    assert_eq!(decide(&has, Role::Analyst), Decided::refused(Refusal::AlreadyMember { role: Role::Admin }));
-}
-
-#[test]
-fn an_organisation_knows_its_members() {
-    let organisation = given::<Organisation>(&[created(), added(Role::Reviewer)]);
-    assert_eq!(organisation.name.as_deref(), Some("Example Works"));
-    assert_eq!(organisation.role_of(ADA), Some(Role::Reviewer));
-    assert_eq!((organisation.version, organisation.updated_at), (2, Some(at(2).time)));
 }
 
 #[test]

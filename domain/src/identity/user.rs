@@ -135,6 +135,43 @@ pub fn register_user(state: &User, command: RegisterUser) -> Decided<IdentityEve
     }
 }
 
+/// Decides what follows when somebody registers with an address, at `now`. Nobody has it: a user who is to show that it is theirs.
+/// Somebody has: whoever reads its mail gets the means to set a password, unless a mail is on its way. One mail either way, so that
+/// neither the answer nor what is done for it tells who is known.
+#[must_use]
+pub fn sign_up(state: &User, command: RegisterUser, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
+    if state.registered.is_none() {
+        return register_and(state, command, requested());
+    }
+    if was_just(state.verification_requested_at, now) {
+        return Decided::accepted(Vec::new());
+    }
+    request_password_reset(state, None, now)
+}
+
+/// Decides the registration of somebody whose invitation reached them at the address. Again: nothing happens.
+#[must_use]
+pub fn register_invited(state: &User, command: RegisterUser) -> Decided<IdentityEvent, Refusal> {
+    register_and(state, command, verified())
+}
+
+/// A new user, and one more event.
+fn register_and(state: &User, command: RegisterUser, event: IdentityEvent) -> Decided<IdentityEvent, Refusal> {
+    let mut decided = register_user(state, command);
+    if !decided.events.is_empty() {
+        decided.events.push(event);
+    }
+    decided
+}
+
+fn requested() -> IdentityEvent {
+    IdentityEvent::VerificationRequested(VerificationRequested { channel: Channel::Mail })
+}
+
+fn verified() -> IdentityEvent {
+    IdentityEvent::AddressVerified(AddressVerified { channel: Channel::Mail })
+}
+
 /// The least time between two mails of one kind that may not be the user's own wish.
 pub const MAIL_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
@@ -152,7 +189,7 @@ pub fn request_verification(state: &User, now: DateTime<Utc>) -> Decided<Identit
     if state.verified_at.is_some() || was_just(state.verification_requested_at, now) {
         return of_user(state, Vec::new());
     }
-    of_user(state, vec![IdentityEvent::VerificationRequested(VerificationRequested { channel: Channel::Mail })])
+    of_user(state, vec![requested()])
 }
 
 /// Decides that what was sent to the address came back. Again: nothing happens.
@@ -161,7 +198,7 @@ pub fn verify_address(state: &User) -> Decided<IdentityEvent, Refusal> {
     if state.verified_at.is_some() {
         return of_user(state, Vec::new());
     }
-    of_user(state, vec![IdentityEvent::AddressVerified(AddressVerified { channel: Channel::Mail })])
+    of_user(state, vec![verified()])
 }
 
 /// Decides the wish for a new password at `now`, from the network address `from`. Asked again within [`MAIL_PAUSE`] nothing happens: a
@@ -185,7 +222,7 @@ pub fn request_password_reset(
 pub fn change_password(state: &User, proof: PasswordProof, kept: Option<Uuid>) -> Decided<IdentityEvent, Refusal> {
     let mut events = vec![IdentityEvent::PasswordChanged(PasswordChanged { proof, kept })];
     if proof == PasswordProof::MailedLink && state.verified_at.is_none() {
-        events.push(IdentityEvent::AddressVerified(AddressVerified { channel: Channel::Mail }));
+        events.push(verified());
     }
     of_user(state, events)
 }

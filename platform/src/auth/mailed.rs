@@ -1,10 +1,11 @@
-//! Tokens that are mailed: 256 random bits, kept as a hash, used once within half an hour.
+//! Tokens that are mailed: 256 random bits, kept as a hash, used once: within half an hour, or as long as an invitation stands.
 //!
 //! Owns their form and the statements that make and use them, which two roles need: whoever mails one, and whoever takes it back.
 
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use crate::ids;
 
-/// How long a mailed token is valid.
+/// How long a mailed token is valid, unless it is an invitation's.
 pub const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// What a token is good for.
@@ -22,6 +23,17 @@ pub enum Purpose {
     ResetPassword,
     /// Showing that an address is one's own.
     VerifyAddress,
+    /// Joining an organisation.
+    Invitation,
+}
+
+/// What an invitation's token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Invited {
+    /// The invitation.
+    pub invitation: Uuid,
+    /// The organisation.
+    pub tenant: Uuid,
 }
 
 impl Purpose {
@@ -29,6 +41,7 @@ impl Purpose {
         match self {
             Self::ResetPassword => "reset_password",
             Self::VerifyAddress => "verify_address",
+            Self::Invitation => "invitation",
         }
     }
 }
@@ -38,7 +51,7 @@ impl Purpose {
 /// # Errors
 /// When the database does not answer.
 pub async fn issue(connection: &mut PgConnection, purpose: Purpose, user: Uuid) -> Result<SecretString, sqlx::Error> {
-    let token = SecretString::from(URL_SAFE_NO_PAD.encode(ids::random_bytes::<32>()));
+    let token = new_token();
     sqlx::query(
         "insert into auth.mailed_token (hash, purpose, user_id, expires_at)
          values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))",
@@ -50,6 +63,44 @@ pub async fn issue(connection: &mut PgConnection, purpose: Purpose, user: Uuid) 
     .execute(connection)
     .await?;
     Ok(token)
+}
+
+/// Makes a token for an invitation, valid until then; `connection` belongs to the projector's role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn issue_invitation(
+    connection: &mut PgConnection,
+    Invited { invitation, tenant }: Invited,
+    until: DateTime<Utc>,
+) -> Result<SecretString, sqlx::Error> {
+    let token = new_token();
+    sqlx::query(
+        "insert into auth.mailed_token (hash, purpose, user_id, tenant, expires_at) values ($1, $2, $3, $4, $5)",
+    )
+    .bind(hash(&token).as_slice())
+    .bind(Purpose::Invitation.name())
+    .bind(invitation)
+    .bind(tenant)
+    .bind(until)
+    .execute(connection)
+    .await?;
+    Ok(token)
+}
+
+/// Which invitation a token is of, as long as it is valid; `connection` belongs to the writer's role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn invited(connection: &mut PgConnection, token: &SecretString) -> Result<Option<Invited>, sqlx::Error> {
+    sqlx::query_as(
+        "select user_id as invitation, tenant from auth.mailed_token
+         where hash = $1 and purpose = $2 and expires_at > clock_timestamp() and tenant is not null",
+    )
+    .bind(hash(token).as_slice())
+    .bind(Purpose::Invitation.name())
+    .fetch_optional(connection)
+    .await
 }
 
 /// Whose token it is, as long as it is valid; `connection` belongs to the writer's role.
@@ -103,6 +154,10 @@ pub async fn forget_expired(connection: &mut PgConnection) -> Result<u64, sqlx::
     let done =
         sqlx::query("delete from auth.mailed_token where expires_at < clock_timestamp()").execute(connection).await?;
     Ok(done.rows_affected())
+}
+
+fn new_token() -> SecretString {
+    SecretString::from(URL_SAFE_NO_PAD.encode(ids::random_bytes::<32>()))
 }
 
 fn hash(token: &SecretString) -> [u8; 32] {

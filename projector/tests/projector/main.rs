@@ -4,6 +4,7 @@
 #![allow(missing_docs)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
+mod letters;
 mod modes;
 mod order;
 mod poison;

@@ -44,7 +44,7 @@ pub enum Letter {
         address: String,
         /// With which program, as it calls itself.
         agent: String,
-        /// Shows and ends sessions.
+        /// Sets another password, which ends every session.
         link: String,
     },
     /// The password is another.
@@ -141,8 +141,8 @@ fn new_sign_in(at: DateTime<Utc>, address: &str, agent: &str, link: &str) -> Pag
         preview: "Your account was used from somewhere new.",
         before: vec![says("Somebody signed in to your account from where you had not before.")],
         facts: vec![("When", when(at)), ("From", super::neutral::name(address)), ("With", super::neutral::name(agent))],
-        action: Some(Action { label: "Look at my sessions", link: link.to_owned() }),
-        after: vec![says("If it was you, all is well. If not, end that session and change your password.")],
+        action: Some(Action { label: "It was not me", link: link.to_owned() }),
+        after: vec![says("If it was you, all is well. If not, set a new password at once: that ends every session.")],
         ..page("New sign-in to your account")
     }
 }

@@ -39,7 +39,7 @@ fn letters() -> [(&'static str, Letter); 5] {
                 at: at(),
                 address: "2001:db8::7".to_owned(),
                 agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
-                link: link("sessions"),
+                link: link("password"),
             },
         ),
         (

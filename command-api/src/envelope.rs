@@ -18,8 +18,10 @@ use docket_platform::{
         permissions::{self, Action},
     },
     http::{self, IfMatch, RequestContext},
+    ids,
 };
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::state::State;
 
@@ -67,6 +69,11 @@ impl<N: Needs> FromRequestParts<State> for Envelope<N> {
 }
 
 impl<N> Envelope<N> {
+    /// The same for a command without a body.
+    pub(crate) fn context_of_nothing(&self) -> CommandContext {
+        self.context(Sha256::digest([]).into(), Statuses::default())
+    }
+
     /// What the journal needs to know besides the command.
     pub(crate) fn context(&self, body_hash: [u8; 32], status: Statuses) -> CommandContext {
         let Principal { id, tenant, session, .. } = self.principal;
@@ -98,6 +105,11 @@ impl<N> Envelope<N> {
         hash.update(body_hash);
         hash.finalize().into()
     }
+}
+
+/// The id of what a command makes within a stream: the same whenever the request is repeated under its key.
+pub(crate) fn made_id(context: &CommandContext) -> Uuid {
+    context.idempotency.as_ref().map_or_else(ids::new_id, |key| Uuid::new_v5(&key.id, &key.request_hash))
 }
 
 fn key_required() -> Problem {

@@ -1,0 +1,55 @@
+//! Why a command to an organisation is not done, and what the client is told.
+
+use axum::response::{IntoResponse, Response};
+use docket_domain::identity::Refusal;
+use docket_log::ExecuteError;
+use docket_platform::{Problem, breaker::BreakerError};
+
+use crate::{error, run::NotDone};
+
+/// Why a command is not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RouteError {
+    /// It may not be done by whoever asks.
+    #[error("{0:?}")]
+    Forbidden(Problem),
+    /// The mailed token is not valid.
+    #[error("the mailed link is not valid")]
+    InvalidToken,
+    /// Judged and refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Not judged, or not written.
+    #[error(transparent)]
+    Failed(#[from] BreakerError<ExecuteError>),
+    /// Not taken: too much waits to be published.
+    #[error("the relay is too far behind")]
+    Backlog,
+    /// What was journalled cannot be shown.
+    #[error("an accepted command left nothing behind")]
+    Nothing,
+}
+
+impl From<NotDone<Refusal>> for RouteError {
+    fn from(error: NotDone<Refusal>) -> Self {
+        match error {
+            NotDone::Refused(refusal) => Self::Refused(refusal),
+            NotDone::Failed(error) => Self::Failed(error),
+            NotDone::Backlog => Self::Backlog,
+        }
+    }
+}
+
+impl IntoResponse for RouteError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Forbidden(problem) => problem,
+            Self::InvalidToken => error::invalid_token(),
+            Self::Refused(refusal) => error::of_identity(refusal),
+            Self::Failed(error) => error::of_breaker(error),
+            Self::Backlog => error::backlog_full(),
+            Self::Nothing => Problem::internal(self),
+        }
+        .into_response()
+    }
+}
