@@ -24,6 +24,7 @@ use docket_platform::{
     embedded::{OWNER, ScratchCluster},
     http::{HttpSettings, harden},
     ids,
+    outgoing::Networks,
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
@@ -117,6 +118,7 @@ pub fn hardened(state: State) -> Router {
         request_timeout: Duration::from_secs(30),
         allowed_origins: Vec::new(),
         behind_tls: false,
+        trusted_proxies: Networks::default(),
     };
     harden(router(state), &settings, false)
 }

@@ -12,7 +12,9 @@ use docket_platform::{
     db::{Database, DbRole},
     embedded::{OWNER, ScratchCluster},
     http::{HttpSettings, harden},
-    ids, serve,
+    ids,
+    outgoing::Networks,
+    serve,
 };
 use docket_query_api::{Config, State};
 use serde_json::{Value, json};
@@ -95,6 +97,7 @@ pub async fn serve_api(
         request_timeout: Duration::from_secs(30),
         allowed_origins: Vec::new(),
         behind_tls: false,
+        trusted_proxies: Networks::default(),
     };
     let router = harden(docket_query_api::router(state), &settings, false);
     let (listener, address) = serve::bind("127.0.0.1:0").await.unwrap();
