@@ -1,12 +1,15 @@
 //! Housekeeping of the write side: what has a time to live is deleted when that is over.
 //!
-//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, and of mailed tokens. It must never delete an event.
+//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, of mailed tokens, and of what
+//! is remembered of clients who ask or guess too much. It must never delete an event.
 
 use std::time::Duration;
 
-use docket_platform::{auth::mailed, db, ids};
+use docket_platform::{auth::mailed, db, ids, rate_limit};
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
+
+use crate::auth::attempts;
 
 /// How long the first answer to a command is remembered.
 pub const KEEP_ANSWERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -35,10 +38,12 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
         let forget = async {
             let mut door = db::door(&pool).await?;
             mailed::forget_expired(&mut door).await?;
+            attempts::forget_expired(&mut door).await?;
+            rate_limit::forget_idle(&mut door).await?;
             door.commit().await
         };
         if let Err(error) = forget.await {
-            tracing::warn!(%error, "mailed tokens beyond their time are not forgotten yet");
+            tracing::warn!(%error, "what has had its time in auth is not forgotten yet");
         }
     }
 }

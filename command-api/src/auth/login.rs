@@ -14,7 +14,7 @@ use docket_platform::{
     auth::{AuthError, Principal, Role, ensure_key},
     breaker::BreakerError,
     clock,
-    http::Json,
+    http::{ClientAddress, Json},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::{
     accounts::Account,
+    attempts::{self, AttemptError},
     password::{PasswordError, Verdict},
 };
 use crate::{error, openapi::LoginProblems, state::State};
@@ -86,6 +87,8 @@ pub(super) enum RouteError {
     #[error("unknown account or wrong password")]
     InvalidCredentials,
     #[error(transparent)]
+    Attempt(#[from] AttemptError),
+    #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
     Database(#[from] BreakerError<sqlx::Error>),
@@ -101,6 +104,7 @@ impl IntoResponse for RouteError {
             Self::InvalidCredentials => {
                 Problem::unauthorized("invalid_credentials", "The e-mail address or the password is wrong.")
             }
+            Self::Attempt(error) => error.into(),
             Self::Password(error) => error.into(),
             Self::Database(error) => error::of_query(error),
             Self::Journal(error) => error::of_breaker(error),
@@ -120,12 +124,16 @@ impl IntoResponse for RouteError {
 )]
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
+    from: ClientAddress,
     Json { value: request, .. }: Json<Request>,
 ) -> Result<Answer<LoggedIn>, RouteError> {
+    let attempt = attempts::before(&state, request.email.expose_secret(), from).await?;
     let account = state.guarded_query(state.accounts.find(request.email.expose_secret())).await?;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     // Without an account the same work is done, so that neither the answer nor its time tells.
-    let verdict = state.hasher.verify(request.password.clone(), hash).await?;
+    let verdict = state.hasher.verify(request.password.clone(), hash).await;
+    attempts::after(&state, attempt, account.as_ref(), verdict.as_ref().ok().copied()).await?;
+    let verdict = verdict?;
     let (Some(account), Verdict::Right { outdated }) = (account, verdict) else {
         return Err(RouteError::InvalidCredentials);
     };

@@ -24,7 +24,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::password::{self, PasswordError, UnfitPassword};
+use super::{
+    attempts,
+    password::{self, PasswordError, UnfitPassword},
+};
 use crate::{
     error,
     openapi::{ForgotProblems, ResetProblems},
@@ -192,6 +195,7 @@ async fn write(state: &State, user: Uuid, hash: &str, token: &SecretString) -> R
         .bind(hash)
         .execute(&mut *transaction)
         .await?;
+    attempts::forget(&mut transaction, user).await?;
     transaction.commit().await?;
     Ok(true)
 }

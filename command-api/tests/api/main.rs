@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
+mod attempts;
 mod consultation;
 mod doors;
 mod idempotency;
 mod input;
+mod limits;
 mod login;
 mod outage;
 mod passwords;

@@ -141,7 +141,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_ends_at_the_proxy_that_said_it() {
-        for garbage in ["", " ", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "é", "::1%eth0", "[1.2.3.4]", "1.2.3.4:99999"] {
+        for garbage in
+            ["", " ", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "é", "::1%eth0", "[1.2.3.4]", "1.2.3.4:99999"]
+        {
             assert_eq!(x(garbage), PEER, "{garbage:?}");
             assert_eq!(x(&format!("198.51.100.7, {garbage}, 10.0.0.2")), "10.0.0.2", "{garbage:?}");
             assert_eq!(x(&format!("{garbage}, 198.51.100.7")), "198.51.100.7", "{garbage:?}");
@@ -168,15 +170,17 @@ mod tests {
             // A mapped address does not hide a proxy either.
             assert_eq!(x(&format!("{form}, ::ffff:10.0.0.2, fd00::1")), address);
         }
-        assert_eq!(forwarded("for=1.1.1.1, for=198.51.100.7;proto=https;by=10.0.0.2, FOR=\"[fd00::1]:9\""), "198.51.100.7");
+        assert_eq!(
+            forwarded("for=1.1.1.1, for=198.51.100.7;proto=https;by=10.0.0.2, FOR=\"[fd00::1]:9\""),
+            "198.51.100.7"
+        );
         assert_eq!(forwarded("for=1.1.1.1;host=\"a,for=2.2.2.2\""), "1.1.1.1");
     }
 
     #[test]
     fn two_headers_that_disagree_say_nothing() {
-        let both = |one: &str, other: &str| {
-            seen(PEER, &[(&X_FORWARDED_FOR, one), (&header::FORWARDED, other)], "10.0.0.0/8")
-        };
+        let both =
+            |one: &str, other: &str| seen(PEER, &[(&X_FORWARDED_FOR, one), (&header::FORWARDED, other)], "10.0.0.0/8");
         assert_eq!(both("198.51.100.7", "for=203.0.113.9"), PEER);
         assert_eq!(both("198.51.100.7", "for=198.51.100.7"), "198.51.100.7");
     }

@@ -214,7 +214,6 @@ fn id(kind: Kind, subject: &[u8]) -> [u8; 16] {
 /// # Errors
 /// When the database does not answer.
 pub async fn forget_idle(connection: &mut sqlx::PgConnection) -> Result<u64, sqlx::Error> {
-    let done =
-        sqlx::query("delete from auth.rate_limit where full_at < clock_timestamp()").execute(connection).await?;
+    let done = sqlx::query("delete from auth.rate_limit where full_at < clock_timestamp()").execute(connection).await?;
     Ok(done.rows_affected())
 }

@@ -187,7 +187,8 @@ impl Connection {
         if let Some(limiter) = &self.limiter
             && let Err(problem) = limiter.admit(&access.principal).await
         {
-            let error = error::from_problem(&problem).into_server_error(Pos::default());
+            let mut error = error::from_problem(&problem).into_server_error(Pos::default());
+            error.locations.clear();
             return self.say(ToClient::Error { id: &id, payload: &[error] }).await;
         }
         let prepared = if self.operations.len() < OPERATIONS {
