@@ -9,34 +9,37 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::outgoing::Networks;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client behind `peer`, which is whoever holds the connection.
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
     if !proxies.hold(peer) {
         return peer;
     }
-    let hops = elements(headers, &X_FORWARDED_FOR).map(|elements| walk(peer, elements.into_iter().map(node), proxies));
+    let walked = |hops: Option<Vec<_>>| hops.map(|hops| walk(peer, hops, proxies));
+    let x_forwarded_for = walked(hops(headers, &X_FORWARDED_FOR, |line| line.split(',').map(node).collect()));
     let forwarded =
-        elements(headers, &header::FORWARDED).map(|elements| walk(peer, elements.into_iter().map(of_for), proxies));
-    match (hops, forwarded) {
+        walked(hops(headers, &header::FORWARDED, |line| split(line, ',').into_iter().map(of_for).collect()));
+    match (x_forwarded_for, forwarded) {
         (Some(client), None) | (None, Some(client)) => client,
         // A proxy writes one of them and may hand on the other as the client sent it: which is which cannot be seen from here.
-        (Some(one), Some(other)) => {
-            if one == other {
-                one
-            } else {
-                peer
-            }
-        }
-        (None, None) => peer,
+        (Some(one), Some(other)) if one == other => one,
+        (Some(_), Some(_)) | (None, None) => peer,
     }
 }
 
+/// What the lines of a header name, in order; none when there is no such line.
+fn hops(headers: &HeaderMap, name: &HeaderName, read: fn(&str) -> Vec<Option<IpAddr>>) -> Option<Vec<Option<IpAddr>>> {
+    let mut lines = headers.get_all(name).iter().peekable();
+    lines.peek()?;
+    // What is no text is no address, but what stands beside it is.
+    Some(lines.flat_map(|line| read(&String::from_utf8_lossy(line.as_bytes()))).collect())
+}
+
 /// From the right to the first that is no proxy of ours; where one says nothing that can be read, that proxy is the client.
-fn walk<'a>(peer: IpAddr, hops: impl DoubleEndedIterator<Item = Option<IpAddr>> + 'a, proxies: &Networks) -> IpAddr {
+fn walk(peer: IpAddr, hops: Vec<Option<IpAddr>>, proxies: &Networks) -> IpAddr {
     let mut client = peer;
-    for hop in hops.rev() {
+    for hop in hops.into_iter().rev() {
         let Some(hop) = hop else { return client };
         client = hop;
         if !proxies.hold(client) {
@@ -44,14 +47,6 @@ fn walk<'a>(peer: IpAddr, hops: impl DoubleEndedIterator<Item = Option<IpAddr>> 
         }
     }
     client
-}
-
-/// The elements of all lines of a header, in order; none when there is no such line.
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Vec<&'a str>> {
-    let mut lines = headers.get_all(name).iter().peekable();
-    lines.peek()?;
-    // What is no text is an element that cannot be read.
-    Some(lines.flat_map(|line| split(line.to_str().unwrap_or_default(), ',')).collect())
 }
 
 /// Splits at `separator` outside of quotes.
@@ -142,7 +137,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_ends_at_the_proxy_that_said_it() {
         for garbage in
-            ["", " ", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "é", "::1%eth0", "[1.2.3.4]", "1.2.3.4:99999"]
+            ["", " ", "\"", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "é", "::1%eth0", "[1.2.3.4]", "1.2.3.4:99999"]
         {
             assert_eq!(x(garbage), PEER, "{garbage:?}");
             assert_eq!(x(&format!("198.51.100.7, {garbage}, 10.0.0.2")), "10.0.0.2", "{garbage:?}");
