@@ -24,6 +24,9 @@ pub struct Config {
     /// Logins that may wait for a free core before further ones are answered 503
     #[arg(long, env = "DOCKET_LOGIN_QUEUE", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=10_000), value_name = "N")]
     pub login_queue: u32,
+    /// Wrong passwords for one account from one address before further ones have to wait; 0: none has to
+    #[arg(long, env = "DOCKET_LOGIN_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=1_000), value_name = "N")]
+    pub login_attempts: u32,
     /// Events that may wait for Kafka before commands are answered 503; only where the log is in Kafka
     #[arg(long = "command-max-backlog", env = "DOCKET_COMMAND_MAX_BACKLOG", default_value_t = MAX_BACKLOG,
           value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
@@ -63,6 +66,7 @@ impl Default for Config {
         Self {
             require_idempotency_key: false,
             login_queue: 64,
+            login_attempts: 5,
             max_backlog: MAX_BACKLOG,
             session_lifetime: SESSION_LIFETIME,
             second_factor: None,
@@ -108,6 +112,7 @@ impl Describe for Config {
         vec![
             Setting::new("DOCKET_REQUIRE_IDEMPOTENCY_KEY", self.require_idempotency_key),
             Setting::new("DOCKET_LOGIN_QUEUE", self.login_queue),
+            Setting::new("DOCKET_LOGIN_ATTEMPTS", self.login_attempts),
             Setting::new("DOCKET_COMMAND_MAX_BACKLOG", self.max_backlog),
             Setting::new("DOCKET_SESSION_LIFETIME", show(self.session_lifetime)),
             Setting::optional("DOCKET_SECOND_FACTOR", self.second_factor.as_ref()),

@@ -1,18 +1,18 @@
 //! Housekeeping of the write side: what has a time to live is deleted when that is over.
 //!
-//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, of mailed tokens, API keys' secrets, and sessions. It must
-//! never delete an event.
+//! Owns the deletion of idempotency rows, in small pieces and by one replica at a time, of mailed tokens, API keys' secrets and sessions, and of
+//! what is remembered of clients who ask or guess too much. It must never delete an event.
 
 use std::time::Duration;
 
 use docket_platform::{
     auth::{api_keys, mailed},
-    db, ids,
+    db, ids, rate_limit,
 };
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::session;
+use crate::auth::{attempts, session};
 
 /// How long the first answer to a command is remembered.
 pub const KEEP_ANSWERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -42,10 +42,12 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
             let mut door = db::door(&pool).await?;
             mailed::forget_expired(&mut door).await?;
             api_keys::forget_expired(&mut door).await?;
+            attempts::forget_expired(&mut door).await?;
+            rate_limit::forget_idle(&mut door).await?;
             door.commit().await
         };
         if let Err(error) = forget.await {
-            tracing::warn!(%error, "secrets beyond their time are not forgotten yet");
+            tracing::warn!(%error, "what has had its time in auth is not forgotten yet");
         }
         if let Err(error) = session::forget_old(&pool).await {
             tracing::warn!(%error, "sessions that were over long ago are not forgotten yet");

@@ -26,7 +26,10 @@ mod state;
 
 use axum::{Extension, Router};
 use docket_platform::Shutdown;
-use utoipa::OpenApi as _;
+use utoipa::{
+    OpenApi as _,
+    openapi::{PathItem, SecurityRequirement},
+};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use config::{Config, FirstStartArgs};
@@ -50,6 +53,20 @@ pub fn router(state: State) -> Router {
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
+}
+
+/// The routes that need no token. Whoever limits requests counts them by address.
+#[must_use]
+pub fn open_routes() -> Vec<String> {
+    let document = openapi();
+    let is_open = |item: &PathItem| {
+        let operations = [&item.get, &item.post, &item.put, &item.patch, &item.delete];
+        operations.into_iter().flatten().any(|operation| {
+            // An empty requirement is met by everybody.
+            operation.security.iter().flatten().any(|requirement| *requirement == SecurityRequirement::default())
+        })
+    };
+    document.paths.paths.into_iter().filter(|(_, item)| is_open(item)).map(|(path, _)| path).collect()
 }
 
 /// Starts the deadline scheduler, the housekeeping and the watch over the relay's backlog; all end with `shutdown`, which waits for

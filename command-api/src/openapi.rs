@@ -82,6 +82,7 @@ impl IntoResponses for LoginProblems {
             ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
+            ("429", "Too many wrong passwords from here: `too_many_attempts`, with `Retry-After`"),
             ("503", "Not now: `database_unavailable`, `overloaded`, with `Retry-After`"),
         ])
     }

@@ -11,7 +11,7 @@ use docket_platform::{
 };
 
 use crate::{
-    auth::{accounts::Accounts, password::Hasher},
+    auth::{accounts::Accounts, attempts::Turnstile, password::Hasher},
     backlog::Backlog,
     config::Config,
     people::People,
@@ -29,6 +29,7 @@ pub struct Parts {
     pub(crate) config: Config,
     pub(crate) accounts: Accounts,
     pub(crate) hasher: Hasher,
+    pub(crate) turnstile: Turnstile,
     pub(crate) people: People,
     pub(crate) backlog: Backlog,
     breaker: Breaker,
@@ -49,6 +50,7 @@ impl State {
         Self(Arc::new(Parts {
             accounts: Accounts::new(store.pool().clone()),
             hasher: Hasher::new(config.login_queue as usize),
+            turnstile: Turnstile::new(config.login_queue as usize),
             people: People::new(store.clone()),
             backlog: Backlog::default(),
             breaker: Breaker::new("postgres-write", BreakerSettings::default()),

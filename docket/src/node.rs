@@ -19,6 +19,7 @@ use docket_platform::config::HttpArgs;
 use docket_platform::db::{self, Database, DbRole};
 use docket_platform::health::Health;
 use docket_platform::http::{HttpSettings, harden};
+use docket_platform::rate_limit::Limiter;
 use docket_platform::{Shutdown, serve};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -39,6 +40,9 @@ const BELL_CONNECTIONS: u32 = 3;
 
 /// The connection of the one who watches what is taken away: never waiting behind others, so that it holds under any load.
 const REVOCATION_CONNECTIONS: u32 = 1;
+
+/// Connections of the rate limits: their own, so that no other load opens them.
+const LIMIT_CONNECTIONS: u32 = 2;
 
 /// Connections of those who write letters.
 const MAIL_CONNECTIONS: u32 = 2;
@@ -228,8 +232,10 @@ impl<'a> Node<'a> {
     /// # Errors
     /// When a role or the server ends by itself.
     pub async fn run(self, http: &HttpArgs) -> anyhow::Result<()> {
+        let pool = self.database.pool(self.role, LIMIT_CONNECTIONS, self.place.database.acquire_timeout);
+        let limiter = Limiter::new(pool, http.rate_limits.clone(), docket_command_api::open_routes());
         let Self { shutdown, health, router, listener, address, mut tasks, .. } = self;
-        let router = harden(router, &HttpSettings::from(http), false);
+        let router = harden(limiter.guard(router), &HttpSettings::from(http), false);
         let served = shutdown.clone();
         tasks.push(shutdown.spawn(async move { Ok(serve::serve(listener, router, &served).await?) }));
         let ended = futures_util::future::select_all(tasks);

@@ -20,6 +20,8 @@ mod kafka;
 mod keys;
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/limits.rs"]
+mod limits;
 #[path = "cli/modes.rs"]
 mod modes;
 #[path = "cli/operations.rs"]

@@ -11,6 +11,8 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::db::DbRole;
+use crate::outgoing::Networks;
+use crate::rate_limit::RateLimitArgs;
 
 /// What stands in place of a secret.
 pub const MASK: &str = "********";
@@ -263,18 +265,26 @@ pub struct HttpArgs {
     /// Whether a proxy in front speaks TLS: browsers are then told to use nothing else (HSTS)
     #[arg(long, env = "DOCKET_BEHIND_TLS", default_value_t = false)]
     pub behind_tls: bool,
+    /// Proxies in front, as addresses or networks separated by commas: only their X-Forwarded-For or Forwarded is believed
+    #[arg(long, env = "DOCKET_TRUSTED_PROXIES", default_value = "", value_name = "NETWORKS")]
+    pub trusted_proxies: Networks,
+    /// How much one client may ask for
+    #[command(flatten)]
+    pub rate_limits: RateLimitArgs,
 }
 
 impl Describe for HttpArgs {
     fn describe(&self) -> Vec<Setting> {
         let origins = (!self.allowed_origins.is_empty()).then(|| self.allowed_origins.join(","));
-        vec![
+        let http = vec![
             Setting::new("DOCKET_LISTEN", &self.listen),
             Setting::new("DOCKET_BODY_LIMIT", self.body_limit),
             Setting::new("DOCKET_REQUEST_TIMEOUT", show(self.request_timeout)),
             Setting::optional("DOCKET_ALLOWED_ORIGINS", origins),
             Setting::new("DOCKET_BEHIND_TLS", self.behind_tls),
-        ]
+            Setting::new("DOCKET_TRUSTED_PROXIES", &self.trusted_proxies),
+        ];
+        [http, self.rate_limits.describe()].concat()
     }
 }
 

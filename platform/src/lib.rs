@@ -15,6 +15,7 @@ pub mod ids;
 pub mod metrics;
 pub mod outgoing;
 pub mod problem;
+pub mod rate_limit;
 pub mod scratch_kafka;
 pub mod serve;
 pub mod shutdown;

@@ -160,6 +160,11 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type").with_detail(detail)
     }
 
+    /// 429 with `Retry-After`. `code` says of what there was too much, such as `rate_limited`.
+    pub fn too_many(code: &'static str, retry_after: Duration) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code).with_retry_after(retry_after)
+    }
+
     /// 503 with `Retry-After`. `code` says what is missing, such as `database_unavailable`.
     pub fn unavailable(code: &'static str, retry_after: Duration) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code)

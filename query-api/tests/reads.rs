@@ -13,6 +13,8 @@ mod limits;
 mod pages;
 #[path = "reads/positions.rs"]
 mod positions;
+#[path = "reads/rates.rs"]
+mod rates;
 #[path = "reads/rest.rs"]
 mod rest;
 #[path = "reads/subscriptions.rs"]

@@ -38,6 +38,7 @@ impl Server {
             .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .env("DOCKET_LOG", "warn,docket::access=off")
+            .envs(docket_tests::UNLIMITED)
             .env_remove("DATABASE_URL")
             // Set but empty is not set.
             .env("KAFKA_BROKERS", broker.map(ScratchKafka::bootstrap).unwrap_or_default())

@@ -83,6 +83,7 @@ impl Topology {
         let folder = cluster.data_dir().to_owned();
         copy_database(&cluster, DATABASE, TEMPLATE).await?;
         let ports = free_ports(6)?;
+        environment.extend(docket_tests::UNLIMITED.map(|(name, value)| (name, value.to_owned())));
         environment.extend(of_kafka);
         environment.extend([
             ("DOCKET_DATA_DIR", folder.display().to_string()),

@@ -26,6 +26,15 @@ use uuid::Uuid;
 /// Shards per category in tests: few, so that streams meet.
 pub const SHARDS: u16 = 2;
 
+/// Settings of a server that is asked more than any client should ask.
+pub const UNLIMITED: [(&str, &str); 5] = [
+    ("DOCKET_RATE_LIMIT_AUTH", "0"),
+    ("DOCKET_RATE_LIMIT_ADDRESS", "0"),
+    ("DOCKET_RATE_LIMIT_ACCOUNT", "0"),
+    ("DOCKET_RATE_LIMIT_KEY", "0"),
+    ("DOCKET_LOGIN_ATTEMPTS", "0"),
+];
+
 const TEMPLATE: &str = "docket_template";
 
 /// A database of a test's own.

@@ -59,7 +59,11 @@ impl Accounts {
         self.hmac(&normalise_email(email)).await
     }
 
-    async fn hmac(&self, text: &str) -> Result<Vec<u8>, sqlx::Error> {
+    /// The keyed hash of any text.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn hmac(&self, text: &str) -> Result<Vec<u8>, sqlx::Error> {
         let key = self.key.get_or_try_init(|| self.load_key()).await?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key.0)
             .map_err(|error| sqlx::Error::Protocol(format!("auth.secret {KEY_NAME}: {error}")))?;

@@ -5,7 +5,10 @@ use docket_domain::identity::Refusal;
 use docket_log::ExecuteError;
 use docket_platform::{Problem, auth::AuthError, breaker::BreakerError};
 
-use super::password::{PasswordError, UnfitPassword};
+use super::{
+    attempts::AttemptError,
+    password::{PasswordError, UnfitPassword},
+};
 use crate::error;
 
 /// Why a request about an account is not done.
@@ -39,6 +42,8 @@ pub(crate) enum RouteError {
     NoSuchSession,
     #[error("the password may not be set")]
     Unfit(#[source] UnfitPassword, &'static str),
+    #[error(transparent)]
+    Attempt(#[from] AttemptError),
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
@@ -107,6 +112,7 @@ impl From<RouteError> for Problem {
             }
             RouteError::NoSuchSession => Self::not_found("There is no such session."),
             RouteError::Unfit(unfit, field) => unfit.problem(field),
+            RouteError::Attempt(error) => error.into(),
             RouteError::Password(error) => error.into(),
             RouteError::Database(error) => error::of_query(error),
             RouteError::Journal(error) => error::of_breaker(error),

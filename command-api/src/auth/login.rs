@@ -6,7 +6,11 @@ use axum::Json as Answer;
 use chrono::{DateTime, Utc};
 use docket_domain::identity::User;
 use docket_events::identity::LoginMethod;
-use docket_platform::{auth::Role, http::Json, ids};
+use docket_platform::{
+    auth::Role,
+    http::{ClientAddress, Json},
+    ids,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +18,7 @@ use uuid::Uuid;
 
 use super::{
     accounts::Account,
+    attempts,
     error::RouteError,
     origin::Origin,
     password::Verdict,
@@ -102,33 +107,56 @@ struct LoggedInOrganisation {
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     origin: Origin,
+    from: ClientAddress,
     Json { value: request, .. }: Json<Request>,
 ) -> Result<Answer<LoggedIn>, RouteError> {
+    let attempt = attempts::before(&state, request.email.expose_secret(), from).await?;
     let account = state.guarded_query(state.accounts.find(request.email.expose_secret())).await?;
     // Read before the password is looked at: what ends sessions after that, ends this one too.
     let user_id = account.as_ref().map_or_else(ids::new_id, |account| account.user_id);
     let user: User = session::load(&state, user_id).await?;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     // Without an account the same work is done, so that neither the answer nor its time tells.
-    let verdict = state.hasher.verify(request.password.clone(), hash).await?;
-    let (Some(account), Verdict::Right { outdated }) = (account, verdict) else {
+    let verdict = state.hasher.verify(request.password.clone(), hash).await;
+    let method = match verdict {
+        Ok(Verdict::Right { .. }) => method(&state, &origin, user_id, &user, request.code.as_ref()).await,
+        Ok(Verdict::Wrong) | Err(_) => Ok(LoginMethod::Password),
+    };
+    let counts = match (&verdict, &method) {
+        (Ok(verdict), Ok(_)) => Some(*verdict),
+        // Codes can be guessed as passwords can.
+        (Ok(_), Err(RouteError::WrongCode)) => Some(Verdict::Wrong),
+        (Ok(_) | Err(_), _) => None,
+    };
+    attempts::after(&state, attempt, account.as_ref(), counts).await?;
+    let (Some(account), Verdict::Right { outdated }) = (account, verdict?) else {
         return Err(RouteError::InvalidCredentials);
     };
     if outdated {
         rehash(&state, &account, request.password).await;
     }
+    let method = method?;
     if registration::waits(&state, account.user_id).await? {
         return Err(RouteError::AddressUnverified);
     }
-    let method = if user.second_factor {
-        second_factor::check(&state, &origin, user_id, request.code.as_ref()).await?;
-        LoginMethod::PasswordAndSecondFactor
-    } else {
-        LoginMethod::Password
-    };
     let member = session::choose(&state, user_id, &user, request.organisation_id).await?;
     let tokens = session::begin(&state, &origin, member, method, user.sessions_ended.version).await?;
     answer(&state, tokens).await
+}
+
+/// How somebody logs in whose password was right: with the second factor, where there is one.
+async fn method(
+    state: &State,
+    origin: &Origin,
+    user_id: Uuid,
+    user: &User,
+    code: Option<&SecretString>,
+) -> Result<LoginMethod, RouteError> {
+    if !user.second_factor {
+        return Ok(LoginMethod::Password);
+    }
+    second_factor::check(state, origin, user_id, code).await?;
+    Ok(LoginMethod::PasswordAndSecondFactor)
 }
 
 /// What somebody who has tokens is told.

@@ -4,6 +4,7 @@
 //! and must answer the same, with the same work, whether an account exists or not.
 
 pub mod accounts;
+pub mod attempts;
 mod cache_stats;
 mod change_password;
 mod error;

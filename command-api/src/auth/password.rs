@@ -212,6 +212,12 @@ impl Hasher {
         .await
     }
 
+    /// Whether who comes now is turned away.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.admitted.available_permits() == 0
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,

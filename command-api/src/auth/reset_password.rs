@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{error::RouteError, origin::Origin, password, registration};
+use super::{attempts, error::RouteError, origin::Origin, password, registration};
 use crate::{
     openapi::{ForgotProblems, ResetProblems},
     state::State,
@@ -174,6 +174,7 @@ async fn write(
         .execute(&mut *transaction)
         .await?;
     registration::settle(&mut transaction, user, made).await?;
+    attempts::forget(&mut transaction, user).await?;
     transaction.commit().await?;
     Ok(true)
 }

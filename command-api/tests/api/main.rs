@@ -4,10 +4,12 @@
 
 mod api_key_secrets;
 mod api_keys;
+mod attempts;
 mod consultation;
 mod doors;
 mod idempotency;
 mod input;
+mod limits;
 mod login;
 mod members;
 mod memberships;

@@ -47,7 +47,8 @@ async fn enrol(app: &App, by: &Member) -> (Device, Vec<String>) {
 
 #[tokio::test]
 async fn a_code_is_asked_for_after_the_password_and_taken_once() {
-    let app = App::new().await;
+    // More wrong ones than are looked at otherwise.
+    let app = App::with(Config { login_attempts: 0, ..Config::default() }).await;
     let ada = app.member("ada", Role::Requester).await;
     let (device, _) = enrol(&app, &ada).await;
     let wrong = json!({"email": "ada@example.org", "password": "a wrong one", "code": device.code(0)});
@@ -75,8 +76,21 @@ async fn a_code_is_asked_for_after_the_password_and_taken_once() {
 }
 
 #[tokio::test]
-async fn a_recovery_code_stands_in_once() {
+async fn wrong_codes_count_like_wrong_passwords() {
     let app = App::new().await;
+    let ada = app.member("ada", Role::Requester).await;
+    let (device, _) = enrol(&app, &ada).await;
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(log_in(&app, Some("000000")).await.body["code"].as_str().unwrap().to_owned());
+    }
+    assert_eq!((answers[0].as_str(), answers[5].as_str()), ("wrong_code", "too_many_attempts"), "{answers:?}");
+    log_in(&app, Some(&device.code(0))).await.problem(429, "too_many_attempts");
+}
+
+#[tokio::test]
+async fn a_recovery_code_stands_in_once() {
+    let app = App::with(Config { login_attempts: 0, ..Config::default() }).await;
     let ada = app.member("ada", Role::Requester).await;
     let (device, codes) = enrol(&app, &ada).await;
     assert_eq!(codes.len(), 10);

@@ -1,6 +1,7 @@
 //! An application of a test's own: a database cloned from a migrated template, and the hardened router over it.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -11,6 +12,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, to_bytes},
+    extract::ConnectInfo,
     http::{HeaderMap, Request, StatusCode},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,6 +32,7 @@ use docket_platform::{
     embedded::{OWNER, ScratchCluster},
     http::{HttpSettings, harden},
     ids,
+    outgoing::Networks,
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -132,14 +135,25 @@ pub fn store(database: &Database, installation: Installation) -> Store {
     Store::open(database, pool, installation, Bell::new(Topic::Journal), StoreOptions::default())
 }
 
-pub fn hardened(state: State) -> Router {
-    let settings = HttpSettings {
+pub fn settings() -> HttpSettings {
+    HttpSettings {
         body_limit: 1024 * 1024,
         request_timeout: Duration::from_secs(30),
         allowed_origins: Vec::new(),
         behind_tls: false,
-    };
-    harden(router(state), &settings, false)
+        trusted_proxies: Networks::default(),
+    }
+}
+
+pub fn hardened(state: State) -> Router {
+    harden(router(state), &settings(), false)
+}
+
+/// The request as it comes from this address.
+pub fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
+    let peer = SocketAddr::new(address.parse().unwrap(), 4_711);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
 }
 
 impl App {

@@ -22,6 +22,7 @@ use super::cache::{CacheStats, TokenCache};
 use super::keys::Verified;
 use super::{Access, AuthError, Claims, Keys, Principal, Revocations, load_keys, load_public_keys};
 use crate::problem::Problem;
+use crate::rate_limit::Charge;
 use crate::{clock, ids};
 
 /// The least time between two reloads that unknown key ids cause.
@@ -258,7 +259,11 @@ async fn access(parts: &Parts) -> Result<Access, Problem> {
     let Some(authenticator) = parts.extensions.get::<Arc<Authenticator>>().cloned() else {
         return Err(Problem::internal("the router has no Extension(Arc<Authenticator>)"));
     };
-    Ok(authenticator.authenticate(&parts.headers).await?)
+    let access = authenticator.authenticate(&parts.headers).await?;
+    if let Some(charge) = parts.extensions.get::<Charge>().cloned() {
+        charge.principal(&access.principal).await?;
+    }
+    Ok(access)
 }
 
 /// Access of any kind, also one that is good for nothing but setting up a second factor. For the routes that do that alone.

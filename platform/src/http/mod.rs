@@ -4,6 +4,7 @@
 
 mod client;
 pub mod context;
+mod forwarded;
 pub mod headers;
 pub mod json;
 mod limits;
@@ -11,6 +12,7 @@ mod params;
 mod security;
 mod strict;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -20,6 +22,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::config::HttpArgs;
 use crate::metrics;
+use crate::outgoing::Networks;
 
 pub use client::ClientAddress;
 pub use context::RequestContext;
@@ -38,6 +41,8 @@ pub struct HttpSettings {
     pub allowed_origins: Vec<String>,
     /// Whether to tell browsers to use TLS only.
     pub behind_tls: bool,
+    /// The proxies whose word on the client's address counts.
+    pub trusted_proxies: Networks,
 }
 
 impl From<&HttpArgs> for HttpSettings {
@@ -47,6 +52,7 @@ impl From<&HttpArgs> for HttpSettings {
             request_timeout: args.request_timeout,
             allowed_origins: args.allowed_origins.clone(),
             behind_tls: args.behind_tls,
+            trusted_proxies: args.trusted_proxies.clone(),
         }
     }
 }
@@ -59,6 +65,7 @@ pub fn harden(router: Router, settings: &HttpSettings, keep_fallback: bool) -> R
     let router = if keep_fallback { router } else { router.fallback(limits::unknown_route) };
     let (body_limit, request_timeout) = (settings.body_limit, settings.request_timeout);
     let behind_tls = settings.behind_tls;
+    let proxies = Arc::new(settings.trusted_proxies.clone());
     // The last layer added is the first to see a request.
     let mut router = router
         .method_not_allowed_fallback(limits::wrong_method)
@@ -66,7 +73,11 @@ pub fn harden(router: Router, settings: &HttpSettings, keep_fallback: bool) -> R
         .layer(RequestBodyLimitLayer::new(body_limit))
         .layer(middleware::from_fn(move |request, next| limits::too_large_as_problem(body_limit, request, next)))
         .layer(middleware::from_fn(move |request, next| limits::bounded(request_timeout, request, next)))
-        .layer(CatchPanicLayer::custom(limits::panicked));
+        .layer(CatchPanicLayer::custom(limits::panicked))
+        .layer(middleware::from_fn(move |request, next| {
+            let proxies = proxies.clone();
+            async move { client::establish(&proxies, request, next).await }
+        }));
     if let Some(cors) = security::cors(&settings.allowed_origins) {
         router = router.layer(cors);
     }

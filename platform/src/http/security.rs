@@ -8,6 +8,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::context::{CORRELATION_ID, REQUEST_ID, TRACEPARENT};
 use super::headers::{IDEMPOTENCY_KEY, POSITION};
+use crate::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 
 /// Middleware: adds what the answer does not say itself.
 pub(super) async fn headers(behind_tls: bool, request: Request, next: Next) -> Response {
@@ -46,7 +47,16 @@ pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
         CORRELATION_ID,
         TRACEPARENT,
     ];
-    let told = [header::ETAG, header::RETRY_AFTER, header::LOCATION, POSITION, REQUEST_ID, CORRELATION_ID];
+    let told = [
+        header::ETAG,
+        header::RETRY_AFTER,
+        header::LOCATION,
+        POSITION,
+        REQUEST_ID,
+        CORRELATION_ID,
+        RATE_LIMIT,
+        RATE_LIMIT_POLICY,
+    ];
     Some(
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))

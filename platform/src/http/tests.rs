@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::*;
 use crate::auth::{Authenticator, Keys, Principal, Role, SigningKey};
 use crate::clock;
+use crate::outgoing::Networks;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemDocument};
 
 #[derive(Deserialize)]
@@ -36,6 +37,7 @@ fn settings() -> HttpSettings {
         request_timeout: Duration::from_secs(30),
         allowed_origins: vec!["https://app.example".to_owned()],
         behind_tls: false,
+        trusted_proxies: Networks::default(),
     }
 }
 

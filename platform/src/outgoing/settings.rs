@@ -57,6 +57,14 @@ impl fmt::Display for Ports {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(pub(super) Vec<IpNet>);
 
+impl Networks {
+    /// Whether `address` is among them.
+    #[must_use]
+    pub fn hold(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
 impl FromStr for Networks {
     type Err = String;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_graphql::{Response as Answer, ServerError, parser::types::OperationType};
 use axum::{
-    Router,
+    Extension, Router,
     body::Body as HttpBody,
     extract::{FromRequest, Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -18,6 +18,7 @@ use docket_platform::{
     Problem, Shutdown,
     auth::{Access, Authenticator},
     http::{Json, PositionHeader, Query, RequestContext},
+    rate_limit::Charge,
 };
 use serde::Deserialize;
 
@@ -77,6 +78,7 @@ async fn by_get(
     State(door): State<Door>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     access: Result<Access, Problem>,
+    charge: Option<Extension<Charge>>,
     wanted: Result<PositionHeader, Problem>,
     parameters: Result<Query<Parameters>, Problem>,
     context: RequestContext,
@@ -84,7 +86,10 @@ async fn by_get(
 ) -> Response {
     let wants_upgrade = headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     match upgrade {
-        Ok(upgrade) => return websocket::open(door, upgrade, &headers, context),
+        Ok(upgrade) => {
+            let limiter = charge.map(|Extension(charge)| charge.limiter().clone());
+            return websocket::open(door, limiter, upgrade, &headers, context);
+        }
         Err(rejection) if wants_upgrade => return rejection.into_response(),
         Err(_) => {}
     }

@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use docket_platform::{Problem, http::RequestContext};
+use docket_platform::{Problem, http::RequestContext, rate_limit::Limiter};
 
 use super::Door;
 use connection::Connection;
@@ -21,8 +21,14 @@ const PROTOCOL: &str = "graphql-transport-ws";
 /// The largest message from a client, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
 
-/// Opens a connection, unless it comes from a foreign page.
-pub fn open(door: Door, upgrade: WebSocketUpgrade, headers: &HeaderMap, context: RequestContext) -> Response {
+/// Opens a connection, unless it comes from a foreign page. Each operation on it is counted by `limiter`.
+pub fn open(
+    door: Door,
+    limiter: Option<Limiter>,
+    upgrade: WebSocketUpgrade,
+    headers: &HeaderMap,
+    context: RequestContext,
+) -> Response {
     if !is_welcome(headers, &door.allowed_origins) {
         return Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed")
             .with_detail("This origin may not open a WebSocket here.")
@@ -32,7 +38,7 @@ pub fn open(door: Door, upgrade: WebSocketUpgrade, headers: &HeaderMap, context:
         .protocols([PROTOCOL])
         .max_message_size(MESSAGE_LIMIT)
         .max_frame_size(MESSAGE_LIMIT)
-        .on_upgrade(move |socket| context.scope(Connection::new(door, socket).serve()))
+        .on_upgrade(move |socket| context.scope(Connection::new(door, limiter, socket).serve()))
 }
 
 /// Browsers always name the page's origin on a WebSocket: it must be our own, or allowed. Other clients name none.

@@ -12,7 +12,9 @@ use docket_platform::{
     db::{Database, DbRole},
     embedded::{OWNER, ScratchCluster},
     http::{HttpSettings, harden},
-    ids, serve,
+    ids,
+    outgoing::Networks,
+    serve,
 };
 use docket_query_api::{Config, State};
 use serde_json::{Value, json};
@@ -80,6 +82,17 @@ pub fn keys() -> Authenticator {
     Authenticator::fixed(Keys::new(vec![SigningKey::generate().unwrap()]))
 }
 
+/// How HTTP is served.
+pub fn settings() -> HttpSettings {
+    HttpSettings {
+        body_limit: 1 << 20,
+        request_timeout: Duration::from_secs(30),
+        allowed_origins: Vec::new(),
+        behind_tls: false,
+        trusted_proxies: Networks::default(),
+    }
+}
+
 /// Serves a query API on a free port.
 pub async fn serve_api(
     pool: PgPool,
@@ -90,13 +103,7 @@ pub async fn serve_api(
     shutdown: &Shutdown,
 ) -> SocketAddr {
     let state = State::new(pool, keys, installation, bell, config, shutdown);
-    let settings = HttpSettings {
-        body_limit: 1 << 20,
-        request_timeout: Duration::from_secs(30),
-        allowed_origins: Vec::new(),
-        behind_tls: false,
-    };
-    let router = harden(docket_query_api::router(state), &settings, false);
+    let router = harden(docket_query_api::router(state), &settings(), false);
     let (listener, address) = serve::bind("127.0.0.1:0").await.unwrap();
     let served = shutdown.clone();
     tokio::spawn(async move { serve::serve(listener, router, &served).await });

@@ -5,11 +5,12 @@
 
 use std::{pin::Pin, time::Duration};
 
-use async_graphql::{Response, Value, parser::types::OperationType};
+use async_graphql::{Pos, Response, Value, parser::types::OperationType};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use docket_log::Position;
 use docket_platform::auth::{Access, AuthError, Revocations};
 use docket_platform::clock;
+use docket_platform::rate_limit::Limiter;
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -40,6 +41,7 @@ enum Step {
 /// A connection under way.
 pub struct Connection {
     door: Door,
+    limiter: Option<Limiter>,
     socket: WebSocket,
     access: Option<Access>,
     operations: StreamMap<String, BoxStream<'static, Step>>,
@@ -50,9 +52,9 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that has said nothing yet.
-    pub fn new(door: Door, socket: WebSocket) -> Self {
+    pub fn new(door: Door, limiter: Option<Limiter>, socket: WebSocket) -> Self {
         let deadline = Box::pin(tokio::time::sleep(door.init_timeout));
-        Self { door, socket, access: None, operations: StreamMap::new(), deadline, heard: Instant::now() }
+        Self { door, limiter, socket, access: None, operations: StreamMap::new(), deadline, heard: Instant::now() }
     }
 
     /// Serves it to its end.
@@ -181,6 +183,13 @@ impl Connection {
         }
         if self.operations.contains_key(&id) {
             return Err(Closing::IdInUse);
+        }
+        if let Some(limiter) = &self.limiter
+            && let Err(problem) = limiter.admit(&access.principal).await
+        {
+            let mut error = error::from_problem(&problem).into_server_error(Pos::default());
+            error.locations.clear();
+            return self.say(ToClient::Error { id: &id, payload: &[error] }).await;
         }
         let prepared = if self.operations.len() < OPERATIONS {
             self.door.engine.prepare(body)
