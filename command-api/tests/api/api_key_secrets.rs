@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{
-    api_keys::{KEYS, ask, ask_at, delete_with, make, replica, rotate, rotation, run, with_secret},
+    api_keys::{KEYS, ask, ask_at, delete_with, make, mistyped, replica, rotate, rotation, run, with_secret},
     support::{App, Member, until},
 };
 
@@ -88,17 +88,17 @@ async fn a_secret_stands_in_no_log() {
     let first = make(&app, &admin, &[Scope::ConsultationAsk]).await;
     let second = rotate(&app, &admin, &first, &json!({"overlap_seconds": 0})).await;
     let never = Member { id: first.id, token: ApiKeySecret::generate().expose().to_owned() };
-    let mistyped = Member { id: first.id, token: format!("{}x", &second.token[..56]) };
+    let typo = mistyped(&second);
     ask(&app, &first).await.expect(401);
     ask(&app, &second).await.expect(201);
-    for refused in [&never, &mistyped] {
+    for refused in [&never, &typo] {
         ask(&app, refused).await.expect(401);
     }
     delete_with(&app.router, &admin, first.id, &[]).await.expect(200);
     ask_at(&replica(&app).0, &second).await.expect(401);
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(logged.matches("API key refused").count(), 4, "{logged}");
-    for key in [first, second, never, mistyped] {
+    for key in [first, second, never, typo] {
         assert!(!logged.contains(&key.token[11..51]) && !logged.contains(&format!("{:?}", key.token.as_bytes())));
     }
 }
@@ -144,6 +144,10 @@ async fn an_old_secret_works_through_the_overlap_and_never_more_than_two_do() {
     );
 }
 
+/// Keeps secrets from being kept.
+const TRIGGER: &str =
+    "create trigger refuse before insert on auth.api_key_secret for each row execute function auth.refuse()";
+
 #[tokio::test]
 async fn what_stops_between_event_and_secret_leaves_nothing_alive() {
     let app = App::new().await;
@@ -151,10 +155,10 @@ async fn what_stops_between_event_and_secret_leaves_nothing_alive() {
     let key = make(&app, &admin, &[Scope::ConsultationAsk]).await;
     run(
         &app,
-        "create function auth.refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
-         create trigger refuse before insert on auth.api_key_secret for each row execute function auth.refuse();",
+        "create function auth.refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$",
     )
     .await;
+    run(&app, TRIGGER).await;
     let body = json!({"name": "Cut off", "scopes": ["consultation:ask"]});
     let headers = [("idempotency-key", "once")];
     let failed = app.post_with(&admin, KEYS, &body, &headers).await.problem(500, "internal");
@@ -171,6 +175,15 @@ async fn what_stops_between_event_and_secret_leaves_nothing_alive() {
     let cut_off = Member { id: again.id(), token: String::new() };
     let cut_off = rotate(&app, &admin, &cut_off, &json!({})).await;
     ask(&app, &cut_off).await.expect(201);
+
+    // A key with two secrets whose next rotation stops there: the older one ends with the event, the newer one after the overlap.
+    let older = make(&app, &admin, &[Scope::ConsultationAsk]).await;
+    let newer = rotate(&app, &admin, &older, &json!({})).await;
+    run(&app, TRIGGER).await;
+    app.post(&admin, &rotation(&older), &json!({})).await.problem(500, "internal");
+    run(&app, "drop trigger refuse on auth.api_key_secret").await;
+    ask_at(&replica(&app).0, &older).await.problem(401, "unauthorized");
+    ask_at(&replica(&app).0, &newer).await.expect(201);
 
     // The rotation was journalled: the old secret works as long as that says, also when the rotation is done again.
     ask(&app, &key).await.expect(201);
