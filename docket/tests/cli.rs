@@ -30,6 +30,8 @@ mod operations;
 mod pages;
 #[path = "cli/passwords.rs"]
 mod passwords;
+#[path = "cli/registration.rs"]
+mod registration;
 #[path = "cli/roles.rs"]
 mod roles;
 #[path = "cli/server.rs"]

@@ -17,7 +17,7 @@ use crate::state::State;
 
 type Failed = BreakerError<ExecuteError>;
 
-/// Whether nothing was journalled of the user `a` yet.
+/// The condition that nothing was journalled of a user yet.
 macro_rules! unknown {
     ($user:literal) => {
         concat!("not exists (select from write.journal j where j.stream_id = ", $user, ")")

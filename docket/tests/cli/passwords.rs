@@ -21,19 +21,25 @@ impl Folder {
         paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).expect("a mail"))).collect()
     }
 
-    async fn mail_number(&self, count: usize) -> String {
+    pub async fn mail_number(&self, count: usize) -> String {
         eventually("the mail is written", async || self.mails().get(count - 1).map(|(_, mail)| mail.clone())).await
+    }
+
+    /// The first mail that says this.
+    pub async fn mail_containing(&self, text: &str) -> String {
+        let found = async || self.mails().into_iter().map(|(_, mail)| mail).find(|mail| mail.contains(text));
+        eventually("the mail is written", found).await
     }
 }
 
-async fn post(url: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+pub async fn post(url: &str, path: &str, body: &Value) -> (StatusCode, Value) {
     let answer = reqwest::Client::new().post(format!("{url}/api/v1/auth/{path}")).json(body).send().await;
     let answer = answer.expect("an answer");
     (answer.status(), answer.json().await.expect("JSON"))
 }
 
 /// The token of the link in a mail, whose lines may be folded (quoted-printable).
-fn token(mail: &str) -> String {
+pub fn token(mail: &str) -> String {
     let unfolded = mail.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=");
     let (_, rest) = unfolded.split_once("#token=").expect("a link");
     let token: String =
@@ -119,7 +125,7 @@ async fn a_mail_that_was_asked_for_before_a_kill_is_sent_after_it() {
 
 /// A server that ends itself, as by a kill, when it passes `step`.
 #[cfg(feature = "faults")]
-fn up_until(folder: &Folder, step: &str) -> Server {
+pub fn up_until(folder: &Folder, step: &str) -> Server {
     Server::launch(folder, folder.docket(&["up", "--listen", "127.0.0.1:0"]).env("DOCKET_FAULT_CRASH", step))
 }
 
