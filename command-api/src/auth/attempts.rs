@@ -346,23 +346,30 @@ async fn journal(
 /// # Errors
 /// When the database does not answer.
 pub async fn forget(door: &mut PgConnection, user: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "delete from auth.login_attempt where account = (select email_hmac from auth.account where user_id = $1)",
-    )
-    .bind(user)
-    .execute(door)
-    .await?;
+    // In the order in which attempts take the rows.
+    for everywhere in [true, false] {
+        sqlx::query(
+            "delete from auth.login_attempt
+             where account = (select email_hmac from auth.account where user_id = $1) and (place = '') = $2",
+        )
+        .bind(user)
+        .bind(everywhere)
+        .execute(&mut *door)
+        .await?;
+    }
     Ok(())
 }
 
-/// Forgets what does not count any more.
+/// Forgets what does not count any more, but for rows that somebody uses at this moment.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn forget_expired(door: &mut PgConnection) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
-        "delete from auth.login_attempt where counted_until < clock_timestamp()
-         and coalesce(known_until < clock_timestamp(), true) and coalesce(blocked_until < clock_timestamp(), true)",
+        "delete from auth.login_attempt where (account, place) in (
+             select account, place from auth.login_attempt where counted_until < clock_timestamp()
+             and coalesce(known_until < clock_timestamp(), true) and coalesce(blocked_until < clock_timestamp(), true)
+             for update skip locked)",
     )
     .execute(door)
     .await?;

@@ -76,9 +76,8 @@ impl Parameters {
 
 async fn by_get(
     State(door): State<Door>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    (upgrade, charge): (Result<WebSocketUpgrade, WebSocketUpgradeRejection>, Option<Extension<Charge>>),
     access: Result<Access, Problem>,
-    charge: Option<Extension<Charge>>,
     wanted: Result<PositionHeader, Problem>,
     parameters: Result<Query<Parameters>, Problem>,
     context: RequestContext,
