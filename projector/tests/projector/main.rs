@@ -6,6 +6,7 @@
 
 mod modes;
 mod order;
+mod people;
 mod poison;
 mod reactors;
 mod rebuild;
