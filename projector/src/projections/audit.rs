@@ -145,7 +145,8 @@ const MEMBERS: &str = "insert into {schema}.audit_member_v1 (tenant, user_id, sh
      select * from unnest($1::uuid[], $2::uuid[], $3::smallint[])
      on conflict (tenant, user_id) do update set shard = excluded.shard";
 
-const GONE: &str = "delete from {schema}.audit_member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
+const GONE: &str =
+    "delete from {schema}.audit_member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
      where m.tenant = gone.tenant and m.user_id = gone.user_id";
 
 impl Projection for Audit {
@@ -153,10 +154,7 @@ impl Projection for Audit {
         name: "audit",
         version: 1,
         categories: &[Category::Identity],
-        tables: &[
-            Table { name: "audit_v1", personal: &["address"] },
-            Table { name: "audit_member_v1", personal: &[] },
-        ],
+        tables: &[Table { name: "audit_v1", personal: &["address"] }, Table { name: "audit_member_v1", personal: &[] }],
     };
 
     type Batch = Batch;

@@ -74,7 +74,8 @@ const MEMBERS: &str = "insert into {schema}.member_v1 (tenant, user_id, shard, r
      select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::timestamptz[])
      on conflict (tenant, user_id) do update set shard = excluded.shard, role = excluded.role, since = excluded.since";
 
-const MEMBERS_GONE: &str = "delete from {schema}.member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
+const MEMBERS_GONE: &str =
+    "delete from {schema}.member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
      where m.tenant = gone.tenant and m.user_id = gone.user_id";
 
 impl Projection for Identity {

@@ -160,7 +160,8 @@ async fn assert_lives(world: &World) {
          from read.group g left join read.group_member m using (tenant, group_id) group by g.name order by 1";
     assert_eq!(list(world, groups).await, ["Blue:13", "Crimson:1", "Green again:"]);
     assert_eq!(list(world, "select email || ' ' || role from read.invitation").await, ["guest3@example.org requester"]);
-    let accounts = "select concat_ws(' ', right(user_id::text, 1), case when verified_at is not null then 'verified' end,
+    let accounts =
+        "select concat_ws(' ', right(user_id::text, 1), case when verified_at is not null then 'verified' end,
                 case when second_factor_at is not null then 'two' end, sessions_ended, right(session_kept::text, 1))
          from read.account order by 1";
     assert_eq!(
@@ -168,7 +169,8 @@ async fn assert_lives(world: &World) {
         ["1 verified two 0", "2 0", "3 verified 7 3", "4 5", "5 verified two 0"],
         "the version at which sessions were ended, and which went on"
     );
-    let sessions = "select concat_ws(' ', right(user_id::text, 1), method, credentials, new_place, address, agent, end_reason)
+    let sessions =
+        "select concat_ws(' ', right(user_id::text, 1), method, credentials, new_place, address, agent, end_reason)
          from read.session order by 1";
     let open = |n, new: bool| {
         format!("{n} password_and_second_factor 1 {} 192.0.2.{n} agent {n}", if new { 't' } else { 'f' })

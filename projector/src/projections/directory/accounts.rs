@@ -78,8 +78,15 @@ impl Accounts {
             .bind(changed.iter().map(|(_, account)| account.verified_at).collect::<Vec<_>>())
             .bind(changed.iter().map(|(_, account)| account.second_factor.is_some()).collect::<Vec<_>>())
             .bind(changed.iter().map(|(_, account)| account.second_factor.flatten()).collect::<Vec<_>>())
-            .bind(changed.iter().map(|(_, account)| account.sessions_ended.map(|(at, _)| at as i64)).collect::<Vec<_>>())
-            .bind(changed.iter().map(|(_, account)| account.sessions_ended.and_then(|(_, kept)| kept)).collect::<Vec<_>>())
+            .bind(
+                changed.iter().map(|(_, account)| account.sessions_ended.map(|(at, _)| at as i64)).collect::<Vec<_>>(),
+            )
+            .bind(
+                changed
+                    .iter()
+                    .map(|(_, account)| account.sessions_ended.and_then(|(_, kept)| kept))
+                    .collect::<Vec<_>>(),
+            )
             .execute(connection)
             .await?;
         all_there(done.rows_affected(), changed.len(), "accounts")

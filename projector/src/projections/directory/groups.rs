@@ -54,10 +54,12 @@ const RENAMED: &str = "update {schema}.group_v1 g set name = p.name
 const DELETED: &str = "delete from {schema}.group_v1 g using unnest($1::uuid[], $2::uuid[]) as gone (tenant, group_id)
      where g.tenant = gone.tenant and g.group_id = gone.group_id";
 
-const EMPTIED: &str = "delete from {schema}.group_member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, group_id)
+const EMPTIED: &str =
+    "delete from {schema}.group_member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, group_id)
      where m.tenant = gone.tenant and m.group_id = gone.group_id";
 
-const LEFT: &str = "delete from {schema}.group_member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
+const LEFT: &str =
+    "delete from {schema}.group_member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
      where m.tenant = gone.tenant and m.user_id = gone.user_id";
 
 const REMOVED: &str = "delete from {schema}.group_member_v1 m
