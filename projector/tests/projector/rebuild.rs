@@ -313,3 +313,30 @@ async fn a_changed_projection_is_left_alone_until_it_is_rebuilt() {
     // The older release sees the same from its side.
     assert_eq!(generation::outdated(&world.pool).await.expect("asked").len(), 1);
 }
+
+#[tokio::test]
+async fn people_see_their_own_memberships_in_whichever_tables_are_live() {
+    let world = World::new().await;
+    lives(&world, 6).await;
+    settle(&mut world.engine().await).await;
+    // As an installation that was rebuilt before the release that lets people see where they belong.
+    world.sql("drop policy own on read.member_v1; drop policy own on read.organisation_v1").await;
+    rebuilt(&world, "identity").await.expect("rebuilt");
+    let migration = include_str!("../../../migrations/read/0006_directory_and_audit.sql");
+    let step = migration.split("-- People see where they belong").nth(1).expect("there").split("end $$;").next();
+    let step = format!("--{} end $$;", step.expect("there"));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(step)).execute(&world.owner).await.expect("migrated");
+    rebuilt(&world, "identity").await.expect("and rebuilt again");
+    let reader = world.database.pool(DbRole::Reader, 1, Duration::from_secs(5));
+    // As the tenant that is nobody's: what is seen is seen as the user.
+    for (user, expected) in [("00000000-0000-0000-0000-00000000abc1", 1), ("00000000-0000-0000-0000-00000000abc4", 0)] {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from (select set_config('docket.user', $1, false)) s, read.member m join read.organisation o on o.id = m.tenant",
+        )
+        .bind(user)
+        .fetch_one(&reader)
+        .await
+        .expect("a reader may read");
+        assert_eq!(count, expected, "{user}");
+    }
+}

@@ -1,6 +1,6 @@
 //! What is taken away ends open sockets and the next request, whoever tells of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use docket_platform::auth::{Access, Principal, Revocation, Role};
 use serde_json::json;
@@ -65,29 +65,22 @@ impl Sockets {
 #[tokio::test]
 async fn whatever_a_token_stands_on_its_end_closes_open_sockets_and_no_others() {
     let (user, tenant) = (person(1), OURS);
-    let taken: BTreeMap<&str, Revocation> = [
-        ("the session", Revocation::Session(Uuid::from_u128(7))),
-        ("all sessions but one", Revocation::Sessions { user, below: 4, kept: Some(Uuid::from_u128(8)) }),
-    ]
-    .into();
-    for (what, revocation) in taken {
+    let elsewhere =
+        Access { principal: Principal { tenant: Uuid::from_u128(0xb), ..access(8).principal }, ..access(8) };
+    let taken = [
+        (Revocation::Session(Uuid::from_u128(7)), access(8)),
+        (Revocation::Sessions { user, below: 4, kept: Some(Uuid::from_u128(8)) }, access(8)),
+        // The membership or the role, in one organisation.
+        (Revocation::Member { tenant, user, below: 6 }, elsewhere),
+    ];
+    for (revocation, other) in taken {
         let world = World::new().await;
-        let (ended, mut kept) = (Sockets::open(&world, access(7)).await, Sockets::open(&world, access(8)).await);
+        let (ended, mut kept) = (Sockets::open(&world, access(7)).await, Sockets::open(&world, other).await);
         let now = Instant::now();
         world.keys.revocations().add([(revocation, now + Duration::from_secs(60))], now);
-        tracing::debug!(what, "taken away");
         ended.ended(&world).await;
         kept.go_on(&world).await;
     }
-    // The membership, or the role, in one organisation.
-    let world = World::new().await;
-    let elsewhere =
-        Access { principal: Principal { tenant: Uuid::from_u128(0xb), ..access(8).principal }, ..access(8) };
-    let (ended, mut kept) = (Sockets::open(&world, access(7)).await, Sockets::open(&world, elsewhere).await);
-    let now = Instant::now();
-    world.keys.revocations().add([(Revocation::Member { tenant, user, below: 6 }, now + Duration::from_secs(60))], now);
-    ended.ended(&world).await;
-    kept.go_on(&world).await;
 }
 
 #[tokio::test]

@@ -106,15 +106,19 @@ async fn without_a_tenant_no_row_of_any_table_is_seen() {
             let rows = AssertSqlSafe(format!("select count(*) from {table}"));
             assert!(sqlx::query_scalar::<_, i64>(rows).fetch_one(&world.owner).await.unwrap() > 0, "{table} is filled");
             let table = table.as_str();
-            let own =
-                seen(&mut connection, &format!("set docket.tenant = '{TENANT}'; set \"docket.user\" = '{TENANT}'"), table)
-                    .await;
+            let own = seen(
+                &mut connection,
+                &format!("set docket.tenant = '{TENANT}'; set \"docket.user\" = '{TENANT}'"),
+                table,
+            )
+            .await;
             visible += own;
             if OF_THE_INSTALLATION.contains(&table) {
                 continue;
             }
             let foreign = format!("set docket.tenant = '{stranger}'");
-            for settings in ["", "set docket.tenant = ''", "set docket.tenant = ''; set \"docket.user\" = ''", &foreign] {
+            for settings in ["", "set docket.tenant = ''", "set docket.tenant = ''; set \"docket.user\" = ''", &foreign]
+            {
                 assert_eq!(seen(&mut connection, settings, table).await, 0, "{table} as {role}, {settings}");
             }
             // The nil tenant is nobody's.

@@ -30,9 +30,12 @@ pub struct Groups {
     pub(in crate::projections) emptied: BTreeSet<Key>,
     /// Users who leave all groups that they were in before the batch.
     pub(in crate::projections) left: BTreeSet<Key>,
-    /// By tenant, group and user: shard and since when; none: not any more.
-    pub(in crate::projections) members: BTreeMap<(Uuid, Uuid, Uuid), Option<(u16, DateTime<Utc>)>>,
+    /// By tenant, group and user; none: not any more.
+    pub(in crate::projections) members: BTreeMap<(Uuid, Uuid, Uuid), Option<Membership>>,
 }
+
+/// The shard, and since when.
+type Membership = (u16, DateTime<Utc>);
 
 /// What becomes of a group.
 #[derive(Debug, PartialEq, Eq)]
