@@ -98,6 +98,14 @@ async fn seen(connection: &mut PgConnection, settings: &str, table: &str) -> i64
 async fn without_a_tenant_no_row_of_any_table_is_seen() {
     let world = World::new().await;
     world.owner.execute(AssertSqlSafe(FILL)).await.unwrap();
+    // What happened to an account stands under the nil tenant.
+    world
+        .run(&format!(
+            "insert into read.audit_v1 (event_id, tenant, shard, kind, at, user_id)
+             values ('{TENANT}'::uuid, '{0}', 0, 'locked_out', now(), '{TENANT}') on conflict (event_id) do update set tenant = '{0}'",
+            Uuid::nil()
+        ))
+        .await;
     let stranger = Uuid::from_u128(0xb);
     let mut visible = 0;
     for role in [DbRole::Reader, DbRole::Writer] {
