@@ -207,6 +207,8 @@ async fn the_trail_has_a_row_for_every_event_with_who_whom_and_from_where() {
     let all = world.number("select count(*) from write.journal where category = 1").await;
     assert_eq!(world.number("select count(*) from read.audit").await, all);
     assert_eq!(world.number("select count(distinct kind) from read.audit").await, 28, "every type there is");
+    let members = "select right(user_id::text, 1) from read.audit_member order by 1";
+    assert_eq!(list(&world, members).await, ["1", "2", "3", "5"], "whose accounts are shown");
     let of_four = "select concat_ws(' ', kind, right(user_id::text, 1), address) from read.audit
          where user_id = '00000000-0000-0000-0000-00000000abc4' and kind in ('locked_out', 'password_reset_requested', 'member_removed')
          order by 1";
