@@ -2,6 +2,10 @@
 //!
 //! Owns the cursor. A cursor is a place in the order of a list, by time and id, never a position of the log.
 
+use async_graphql::{
+    OutputType,
+    connection::{Connection, Edge},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -56,12 +60,62 @@ impl Cursor {
 ///
 /// # Errors
 /// When it is not from 1 to [`LARGEST_PAGE`].
-pub fn size(first: Option<i32>) -> Result<usize, ReadError> {
-    let first = first.unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&first) {
-        return Err(ReadError::argument("first", format!("use a number from 1 to {LARGEST_PAGE}.")));
+fn size(first: Option<i32>) -> Result<usize, ReadError> {
+    number("first", first.unwrap_or(DEFAULT_PAGE))
+}
+
+/// The argument `limit` of a plain list.
+///
+/// # Errors
+/// When it is not from 1 to [`LARGEST_PAGE`].
+pub fn limit(limit: i32) -> Result<usize, ReadError> {
+    number("limit", limit)
+}
+
+fn number(name: &'static str, number: i32) -> Result<usize, ReadError> {
+    if !(1..=LARGEST_PAGE).contains(&number) {
+        return Err(ReadError::argument(name, format!("use a number from 1 to {LARGEST_PAGE}.")));
     }
-    Ok(usize::try_from(first).unwrap_or_default())
+    Ok(usize::try_from(number).unwrap_or_default())
+}
+
+/// The page that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    size: usize,
+    /// The place behind which it begins.
+    pub after: Option<Cursor>,
+}
+
+impl Page {
+    /// A page as the arguments ask for it.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn new(first: Option<i32>, after: Option<&str>) -> Result<Self, ReadError> {
+        Ok(Self { size: size(first)?, after: after.map(Cursor::decode).transpose()? })
+    }
+
+    /// How many rows to read: one more than asked for tells whether there is more.
+    pub fn limit(&self) -> i64 {
+        i64::try_from(self.size + 1).unwrap_or(i64::MAX)
+    }
+
+    /// The rows as a connection; `node` gives the place and the item of each.
+    pub fn connection<R, T: OutputType>(
+        &self,
+        mut rows: Vec<R>,
+        mut node: impl FnMut(R) -> (Cursor, T),
+    ) -> Connection<String, T> {
+        let more = rows.len() > self.size;
+        rows.truncate(self.size);
+        let mut connection = Connection::new(self.after.is_some(), more);
+        connection.edges.extend(rows.into_iter().map(|row| {
+            let (cursor, node) = node(row);
+            Edge::new(cursor.encode(), node)
+        }));
+        connection
+    }
 }
 
 /// The cost of a page: everything under it is paid for once for each item that it may have.

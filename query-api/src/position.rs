@@ -42,8 +42,13 @@ pub const CONSULTATION_STATS: Source = Source { projection: "consultation_stats"
 /// Users, organisations, memberships.
 pub const IDENTITY: Source = Source { projection: "identity", category: Category::Identity };
 
+/// Groups, invitations, accounts, sessions, API keys.
+pub const DIRECTORY: Source = Source { projection: "directory", category: Category::Identity };
+/// What happened in identity.
+pub const AUDIT: Source = Source { projection: "audit", category: Category::Identity };
+
 /// Every projection that is read here.
-pub(crate) const SOURCES: [Source; 3] = [CONSULTATION, CONSULTATION_STATS, IDENTITY];
+pub(crate) const SOURCES: [Source; 5] = [CONSULTATION, CONSULTATION_STATS, IDENTITY, DIRECTORY, AUDIT];
 
 /// Where reads begin.
 #[derive(Debug, Clone)]

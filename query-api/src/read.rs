@@ -113,6 +113,16 @@ impl Reads {
     }
 }
 
+/// Lets the rest of a transaction see what is `user`'s own besides the tenant's rows: where else the user belongs, and how the account
+/// stands. Rows of other tenants are among them, so what is read behind this names the user or the tenant.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn as_person(tx: &mut Tx, user: Uuid) -> Result<(), sqlx::Error> {
+    let set = sqlx::query("select set_config('docket.user', $1, true)").bind(user.to_string());
+    set.execute(&mut **tx).await.map(drop)
+}
+
 /// A `Docket-Position` header, or an `atLeast` or `since` argument.
 ///
 /// # Errors

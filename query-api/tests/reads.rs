@@ -7,8 +7,14 @@
 mod api_keys;
 #[path = "reads/contract.rs"]
 mod contract;
+#[path = "reads/fields.rs"]
+mod fields;
+#[path = "reads/identity.rs"]
+mod identity;
 #[path = "reads/limits.rs"]
 mod limits;
+#[path = "reads/organisation.rs"]
+mod organisation;
 #[path = "reads/pages.rs"]
 mod pages;
 #[path = "reads/positions.rs"]
@@ -17,10 +23,14 @@ mod positions;
 mod rates;
 #[path = "reads/rest.rs"]
 mod rest;
+#[path = "reads/revocations.rs"]
+mod revocations;
 #[path = "reads/subscriptions.rs"]
 mod subscriptions;
 #[path = "reads/support.rs"]
 mod support;
+#[path = "reads/tables.rs"]
+mod tables;
 #[path = "reads/tenants.rs"]
 mod tenants;
 #[path = "reads/websocket.rs"]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use docket_events::{
     Category, Event, Recorded,
-    identity::{IdentityEvent, Role},
+    identity::{IdentityEvent, MemberAdded, Role, RoleChanged},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -24,7 +24,8 @@ pub struct Identity;
 pub struct Batch {
     pub(super) users: BTreeMap<Uuid, User>,
     pub(super) organisations: BTreeMap<Uuid, Organisation>,
-    pub(super) members: BTreeMap<(Uuid, Uuid), Member>,
+    /// None: the user does not belong to it any more.
+    pub(super) members: BTreeMap<(Uuid, Uuid), Option<Member>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(super) struct Member {
     at: DateTime<Utc>,
 }
 
-const fn role(role: Role) -> &'static str {
+pub(super) const fn role(role: Role) -> &'static str {
     match role {
         Role::Admin => "admin",
         Role::Reviewer => "reviewer",
@@ -72,6 +73,10 @@ const ORGANISATIONS: &str = "insert into {schema}.organisation_v1 (id, tenant, s
 const MEMBERS: &str = "insert into {schema}.member_v1 (tenant, user_id, shard, role, since)
      select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::timestamptz[])
      on conflict (tenant, user_id) do update set shard = excluded.shard, role = excluded.role, since = excluded.since";
+
+const MEMBERS_GONE: &str =
+    "delete from {schema}.member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
+     where m.tenant = gone.tenant and m.user_id = gone.user_id";
 
 impl Projection for Identity {
     const INFO: Info = Info {
@@ -99,9 +104,14 @@ impl Projection for Identity {
                 let name = data.name.clone();
                 batch.organisations.insert(id, Organisation { tenant: event.tenant, shard, name, at });
             }
-            IdentityEvent::MemberAdded(data) => {
-                let role = role(data.role);
-                batch.members.insert((event.tenant, data.user_id), Member { shard, role, at });
+            // The row says since when the member has this very role.
+            IdentityEvent::MemberAdded(MemberAdded { user_id, role: given })
+            | IdentityEvent::RoleChanged(RoleChanged { user_id, role: given }) => {
+                let role = role(*given);
+                batch.members.insert((event.tenant, *user_id), Some(Member { shard, role, at }));
+            }
+            IdentityEvent::MemberRemoved(data) => {
+                batch.members.insert((event.tenant, data.user_id), None);
             }
             _ => {}
         }
@@ -157,14 +167,24 @@ async fn write_organisations(
 async fn write_members(
     schema: &Schema,
     connection: &mut PgConnection,
-    members: &BTreeMap<(Uuid, Uuid), Member>,
+    members: &BTreeMap<(Uuid, Uuid), Option<Member>>,
 ) -> Result<(), WriteError> {
+    let (gone_tenants, gone_users): (Vec<Uuid>, Vec<Uuid>) =
+        members.iter().filter(|(_, member)| member.is_none()).map(|(key, _)| *key).unzip();
+    if !gone_users.is_empty() {
+        let delete = sqlx::query(schema.sql(MEMBERS_GONE)).bind(gone_tenants).bind(gone_users);
+        delete.execute(&mut *connection).await?;
+    }
+    let rows: Vec<_> = members.iter().filter_map(|(key, member)| Some((*key, member.as_ref()?))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     sqlx::query(schema.sql(MEMBERS))
-        .bind(members.keys().map(|(tenant, _)| *tenant).collect::<Vec<_>>())
-        .bind(members.keys().map(|(_, user)| *user).collect::<Vec<_>>())
-        .bind(members.values().map(|member| member.shard as i16).collect::<Vec<_>>())
-        .bind(members.values().map(|member| member.role).collect::<Vec<_>>())
-        .bind(members.values().map(|member| member.at).collect::<Vec<_>>())
+        .bind(rows.iter().map(|((tenant, _), _)| *tenant).collect::<Vec<_>>())
+        .bind(rows.iter().map(|((_, user), _)| *user).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, member)| member.shard as i16).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, member)| member.role).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, member)| member.at).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

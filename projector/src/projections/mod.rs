@@ -2,19 +2,23 @@
 //!
 //! Owns the one registry. A new projection is a file here and a line in [`registry`].
 
+mod audit;
 mod consultation;
 mod consultation_stats;
+mod directory;
 mod identity;
 #[cfg(test)]
 mod tests;
 
+pub use audit::Audit;
 pub use consultation::Consultation;
 pub use consultation_stats::ConsultationStats;
+pub use directory::Directory;
 pub use identity::Identity;
 
 use crate::projection::{AnyProjection, Registry};
 
-static REGISTRY: [&dyn AnyProjection; 3] = [&Consultation, &ConsultationStats, &Identity];
+static REGISTRY: [&dyn AnyProjection; 5] = [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit];
 
 /// All projections.
 #[must_use]

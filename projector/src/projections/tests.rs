@@ -184,7 +184,8 @@ fn a_member_added_again_has_the_last_role() {
         let event = Event::Identity(IdentityEvent::MemberAdded(MemberAdded { user_id: Uuid::from_u128(5), role }));
         Identity.apply(&mut batch, &recorded(Category::Identity, 1, version), &event).expect("it applies");
     }
-    assert_eq!(batch.members[&(TENANT, Uuid::from_u128(5))].role, "admin");
+    let member = batch.members[&(TENANT, Uuid::from_u128(5))].as_ref().expect("there");
+    assert_eq!(member.role, "admin");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod letters;
 mod modes;
 mod order;
+mod people;
 mod poison;
 mod reactors;
 mod rebuild;

@@ -20,7 +20,10 @@ use docket_projector::{
 };
 use sqlx::PgConnection;
 
-use crate::support::{TENANT, World, consultation_in, populate, requested, settle};
+use crate::{
+    people::lives,
+    support::{TENANT, World, consultation_in, populate, requested, settle},
+};
 
 fn fast() -> RebuildOptions {
     RebuildOptions { rate: None, batch: 20, few: 5, patience: Duration::from_secs(10), ..RebuildOptions::default() }
@@ -70,8 +73,9 @@ async fn a_rebuild_mends_rows_and_projectors_go_on_in_the_new_ones() {
 async fn the_new_tables_show_a_tenant_its_own_rows_only() {
     let world = World::new().await;
     populate(&world, 8, 3).await;
+    lives(&world, 4).await;
     settle(&mut world.engine().await).await;
-    for projection in ["consultation", "consultation_stats", "identity"] {
+    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit"] {
         rebuilt(&world, projection).await.expect("rebuilt");
     }
     let reader = world.database.pool(DbRole::Reader, 1, Duration::from_secs(5));
@@ -86,8 +90,9 @@ async fn the_new_tables_show_a_tenant_its_own_rows_only() {
         assert_eq!(count, rows, "as {tenant:?}");
     }
     sqlx::query("select user_id from read.user").fetch_all(&reader).await.expect("policies look into their own tables");
-    let policies = "select count(*) from pg_policies where schemaname = 'read_identity_2' and qual like '%read_identity_2.member_v1%'";
-    assert_eq!(world.number(policies).await, 1);
+    let policies = "select count(*) from pg_policies where qual like '%' || schemaname || '.%member_v1%'
+         and schemaname in ('read_identity_2', 'read_audit_2')";
+    assert_eq!(world.number(policies).await, 3);
     let open = "select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace
          where nspname like 'read\\__%' and relkind = 'r' and not (relrowsecurity and relforcerowsecurity)";
     assert_eq!(world.number(open).await, 0, "every new table has row security");
@@ -307,4 +312,31 @@ async fn a_changed_projection_is_left_alone_until_it_is_rebuilt() {
     assert_eq!(generation::outdated_of(&world.pool, newer).await.expect("asked"), []);
     // The older release sees the same from its side.
     assert_eq!(generation::outdated(&world.pool).await.expect("asked").len(), 1);
+}
+
+#[tokio::test]
+async fn people_see_their_own_memberships_in_whichever_tables_are_live() {
+    let world = World::new().await;
+    lives(&world, 6).await;
+    settle(&mut world.engine().await).await;
+    // As an installation that was rebuilt before the release that lets people see where they belong.
+    world.sql("drop policy own on read.member_v1; drop policy own on read.organisation_v1").await;
+    rebuilt(&world, "identity").await.expect("rebuilt");
+    let migration = include_str!("../../../migrations/read/0006_directory_and_audit.sql");
+    let step = migration.split("-- People see where they belong").nth(1).expect("there").split("end $$;").next();
+    let step = format!("--{} end $$;", step.expect("there"));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(step)).execute(&world.owner).await.expect("migrated");
+    rebuilt(&world, "identity").await.expect("and rebuilt again");
+    let reader = world.database.pool(DbRole::Reader, 1, Duration::from_secs(5));
+    // As the tenant that is nobody's: what is seen is seen as the user.
+    for (user, expected) in [("00000000-0000-0000-0000-00000000abc1", 1), ("00000000-0000-0000-0000-00000000abc4", 0)] {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from (select set_config('docket.user', $1, false)) s, read.member m join read.organisation o on o.id = m.tenant",
+        )
+        .bind(user)
+        .fetch_one(&reader)
+        .await
+        .expect("a reader may read");
+        assert_eq!(count, expected, "{user}");
+    }
 }

@@ -15,7 +15,7 @@ async fn the_lag_is_told_in_events_and_seconds() {
     world.say(stream, commented()).await;
     world.say(stream, commented()).await;
     let lags = status::lag(&world.pool).await.expect("lags");
-    assert_eq!(lags.len(), 6, "two projections of consultations and one of identities, two shards each");
+    assert_eq!(lags.len(), 10, "two projections of consultations and three of identity, two shards each");
     let behind: Vec<_> = lags.iter().filter(|lag| lag.events() > 0).collect();
     assert_eq!(
         behind.iter().map(|lag| (lag.projection.as_str(), lag.shard.shard, lag.events())).collect::<Vec<_>>(),

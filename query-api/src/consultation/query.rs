@@ -1,9 +1,6 @@
 //! The root fields that read consultations. Owns the way from arguments to rows: position, page, filter.
 
-use async_graphql::{
-    Context, Object, Result,
-    connection::{Connection, Edge},
-};
+use async_graphql::{Context, Object, Result, connection::Connection};
 use docket_events::{Category, StreamId};
 use docket_log::Position;
 use docket_platform::auth::permissions::Action;
@@ -16,7 +13,7 @@ use super::{
 };
 use crate::{
     graphql::{Asker, error},
-    page::{self, Cursor},
+    page::{self, Cursor, Page},
     position::{CONSULTATION, CONSULTATION_STATS, Entered, Source},
     read::ReadError,
 };
@@ -93,23 +90,13 @@ async fn list(
     after: Option<&str>,
     wanted: &Position,
 ) -> Result<Connection<String, Consultation>, ReadError> {
-    let size = page::size(first)?;
-    let after = after.map(Cursor::decode).transpose()?;
+    let page = Page::new(first, after)?;
     if filter.external_id.as_deref().is_some_and(|text| text.contains('\0')) {
         return Err(ReadError::argument("filter.externalId", "it must not contain the character U+0000."));
     }
     let mut entered = enter(asker, CONSULTATION, wanted, None).await?;
-    // One more than asked for tells whether there is more.
-    let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-    let mut found = asker.gate.reads().guard(rows::page(&mut entered.tx, filter, after, limit)).await?;
-    let more = found.len() > size;
-    found.truncate(size);
-    let mut connection = Connection::new(after.is_some(), more);
-    connection.edges.extend(found.into_iter().map(|view| {
-        let cursor = Cursor { at: view.requested_at, id: view.id }.encode();
-        Edge::new(cursor, Consultation::from(view))
-    }));
-    Ok(connection)
+    let found = asker.gate.reads().guard(rows::page(&mut entered.tx, filter, page.after, page.limit())).await?;
+    Ok(page.connection(found, |view| (Cursor { at: view.requested_at, id: view.id }, Consultation::from(view))))
 }
 
 async fn stats(asker: &Asker, wanted: &Position) -> Result<ConsultationStats, ReadError> {

@@ -3,6 +3,7 @@
 //! Owns the engine: limits before execution, time during it, codes and position after it. It knows no feature but by its root
 //! fields, and no transport: [`http`], [`sse`] and [`websocket`] carry requests here.
 
+mod boxed;
 mod cost;
 pub mod error;
 mod http;
@@ -27,6 +28,7 @@ use docket_platform::{
 };
 use futures_util::{
     StreamExt,
+    future::{self, BoxFuture},
     stream::{self, BoxStream},
 };
 use serde::Deserialize;
@@ -37,17 +39,18 @@ use crate::{
     age::age,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories},
     feed::Hub,
-    identity::{self, IdentityQuery, MembersQuery, Organisation},
+    identity::{self, GroupMembers, IdentityQuery, Organisation},
     position::{Gate, Seen},
     read::{self, ReadError},
 };
 
+pub use boxed::Boxed;
 pub use http::{Door, router};
 pub use scalars::Instant;
 
 /// The root fields of all features.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(ConsultationQuery, IdentityQuery, MembersQuery, NodeQuery);
+pub struct Query(Boxed<ConsultationQuery>, IdentityQuery, Boxed<NodeQuery>);
 
 type DocketSchema = Schema<Query, EmptyMutation, ConsultationSubscription>;
 
@@ -180,10 +183,11 @@ impl Engine {
     }
 
     fn equip(&self, request: async_graphql::Request, asker: Asker) -> async_graphql::Request {
-        let histories = Histories::new(self.gate.reads().clone(), asker.principal.tenant);
-        let span = tracing::Span::current();
-        let loader = DataLoader::new(histories, move |load| tokio::spawn(load.instrument(span.clone())));
-        request.data(loader).data(asker)
+        let (reads, tenant, span) = (self.gate.reads(), asker.principal.tenant, tracing::Span::current());
+        let spawn = move |load: BoxFuture<'static, ()>| tokio::spawn(load.instrument(span.clone()));
+        let histories = DataLoader::new(Histories::new(reads.clone(), tenant), spawn.clone());
+        let members = DataLoader::new(GroupMembers::new(reads.clone(), tenant), spawn);
+        request.data(histories).data(members).data(asker)
     }
 
     /// Answers a query.
@@ -203,6 +207,15 @@ impl Engine {
         match age(seen.lacks_since(), clock::now()) {
             Some(age) => response.extension("age", Value::from(age)),
             None => response,
+        }
+    }
+
+    /// Answers somebody who is known already, without a transport between.
+    pub fn answer(&self, principal: Principal, query: &str) -> BoxStream<'static, Response> {
+        let body = Body { query: Some(query.to_owned()), ..Body::default() };
+        match self.prepare(body) {
+            Ok(prepared) => self.stream(prepared, principal, Position::default()),
+            Err(error) => stream::once(future::ready(Response::from_errors(vec![error]))).boxed(),
         }
     }
 

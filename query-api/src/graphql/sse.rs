@@ -88,7 +88,7 @@ fn event(name: &str, data: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use docket_platform::auth::{Principal, Revocation, Role};
+    use docket_platform::auth::{Principal, Revocation, Role, Scopes};
     use uuid::Uuid;
 
     use super::*;
@@ -104,17 +104,27 @@ mod tests {
         Access::of(Principal { session, ..Principal::member(Uuid::from_u128(1), Uuid::from_u128(2), Role::Analyst) })
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_ends_with_its_session() {
+    /// What a stream says in the end, once `revocation` is known.
+    async fn after(access: Access, revocation: Revocation) -> String {
         let revocations = Arc::new(Revocations::default());
-        let response = respond(stream::pending().boxed(), someone(), revocations.clone());
+        let response = respond(stream::pending().boxed(), access, revocations.clone());
         let body = tokio::spawn(axum::body::to_bytes(response.into_body(), 1 << 16));
         tokio::task::yield_now().await;
         assert!(!body.is_finished());
         let until = tokio::time::Instant::now() + Duration::from_secs(60);
-        revocations.add([(Revocation::Session(Uuid::from_u128(3)), until)], tokio::time::Instant::now());
-        let text = String::from_utf8(body.await.unwrap().unwrap().to_vec()).unwrap();
-        assert!(text.contains("UNAUTHENTICATED") && text.ends_with("event: complete\ndata: \n\n"), "{text}");
+        revocations.add([(revocation, until)], tokio::time::Instant::now());
+        String::from_utf8(body.await.unwrap().unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_session_or_its_key() {
+        let key = Access::of(Principal::key(Uuid::from_u128(4), Uuid::from_u128(2), Scopes::default()));
+        for (access, revocation) in
+            [(someone(), Revocation::Session(Uuid::from_u128(3))), (key, Revocation::Key(Uuid::from_u128(4)))]
+        {
+            let text = after(access, revocation).await;
+            assert!(text.contains("UNAUTHENTICATED") && text.ends_with("event: complete\ndata: \n\n"), "{text}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

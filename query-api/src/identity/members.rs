@@ -3,21 +3,18 @@
 //! Owns the SQL of the list. Every member sees who the others are and in which role; addresses are for administrators, and one's own
 //! for oneself.
 
-use async_graphql::{
-    Context, Object, Result, SimpleObject,
-    connection::{Connection, Edge},
-};
+use async_graphql::{Context, Object, Result, SimpleObject, connection::Connection};
 use chrono::{DateTime, Utc};
 use docket_log::Position;
-use docket_platform::auth::{Role as TokenRole, UnknownRole, permissions::Action};
+use docket_platform::auth::{Role as TokenRole, permissions::Action};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::Role;
+use super::{Role, StoredRole};
 use crate::{
     graphql::{Asker, Instant, error},
-    page::{self, Cursor},
-    position::IDENTITY,
+    page::{self, Cursor, Page},
+    position::{DIRECTORY, IDENTITY},
     read::ReadError,
 };
 
@@ -48,6 +45,7 @@ impl MembersQuery {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "Only those in this role.")] role: Option<Role>,
+        #[graphql(desc = "Only those in this group.")] group: Option<Uuid>,
         #[graphql(default_with = "Some(page::DEFAULT_PAGE)", desc = "At most this many, up to 100.")] first: Option<
             i32,
         >,
@@ -56,7 +54,8 @@ impl MembersQuery {
     ) -> Result<Connection<String, Member>> {
         let asker = Asker::who_may(context, Action::ReadMembers)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
-        members(asker, role, first, after.as_deref(), &wanted).await.map_err(error::from_read)
+        let page = Page::new(first, after.as_deref());
+        members(asker, Filter { role, group }, page, &wanted).await.map_err(error::from_read)
     }
 }
 
@@ -70,39 +69,29 @@ struct Row {
     email: Option<String>,
 }
 
-/// A role as it is stored.
+/// Which members are asked for.
 #[derive(Debug, Clone, Copy)]
-struct StoredRole(TokenRole);
-
-impl TryFrom<String> for StoredRole {
-    type Error = UnknownRole;
-
-    fn try_from(text: String) -> Result<Self, UnknownRole> {
-        text.parse().map(Self)
-    }
+struct Filter {
+    role: Option<Role>,
+    group: Option<Uuid>,
 }
 
 async fn members(
     asker: &Asker,
-    role: Option<Role>,
-    first: Option<i32>,
-    after: Option<&str>,
+    filter: Filter,
+    page: Result<Page, ReadError>,
     wanted: &Position,
 ) -> Result<Connection<String, Member>, ReadError> {
-    let size = page::size(first)?;
-    let after = after.map(Cursor::decode).transpose()?;
+    let page = page?;
     let principal = asker.principal;
+    if filter.group.is_some() {
+        // Who is in the group is another projection's: it has to be as new.
+        asker.seen.record(&asker.gate.enter(principal.tenant, DIRECTORY, wanted, None).await?);
+    }
     let mut entered = asker.gate.enter(principal.tenant, IDENTITY, wanted, None).await?;
     asker.seen.record(&entered);
-    // One more than asked for tells whether there is more.
-    let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-    let role = role.map(|role| TokenRole::from(role).as_str());
-    let mut rows = asker.gate.reads().guard(rows(&mut entered.tx, role, after, limit)).await?;
-    let more = rows.len() > size;
-    rows.truncate(size);
-    let mut connection = Connection::new(after.is_some(), more);
-    for row in rows {
-        let cursor = Cursor { at: row.since, id: row.user_id }.encode();
+    let rows = asker.gate.reads().guard(rows(&mut entered.tx, filter, &page)).await?;
+    Ok(page.connection(rows, |row| {
         let tells = principal.role == TokenRole::Admin || principal.id == row.user_id;
         let member = Member {
             id: row.user_id,
@@ -111,27 +100,25 @@ async fn members(
             role: row.role.0.into(),
             since: Instant(row.since),
         };
-        connection.edges.push(Edge::new(cursor, member));
-    }
-    Ok(connection)
+        (Cursor { at: row.since, id: row.user_id }, member)
+    }))
 }
 
-async fn rows(
-    connection: &mut PgConnection,
-    role: Option<&'static str>,
-    after: Option<Cursor>,
-    limit: i64,
-) -> Result<Vec<Row>, sqlx::Error> {
+async fn rows(connection: &mut PgConnection, filter: Filter, page: &Page) -> Result<Vec<Row>, sqlx::Error> {
     let mut query = QueryBuilder::<Postgres>::new(
         "select m.user_id, m.role, m.since, u.name, u.email
          from read.member m left join read.user u on u.user_id = m.user_id where true",
     );
-    if let Some(role) = role {
-        query.push(" and m.role = ").push_bind(role);
+    if let Some(role) = filter.role {
+        query.push(" and m.role = ").push_bind(TokenRole::from(role).as_str());
     }
-    if let Some(cursor) = after {
+    if let Some(group) = filter.group {
+        query.push(" and m.user_id in (select g.user_id from read.group_member g where g.group_id = ");
+        query.push_bind(group).push(")");
+    }
+    if let Some(cursor) = page.after {
         query.push(" and (m.since, m.user_id) > (").push_bind(cursor.at).push(", ").push_bind(cursor.id).push(")");
     }
-    query.push(" order by m.since, m.user_id limit ").push_bind(limit);
+    query.push(" order by m.since, m.user_id limit ").push_bind(page.limit());
     query.build_query_as().fetch_all(connection).await
 }

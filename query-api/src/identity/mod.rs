@@ -1,22 +1,40 @@
-//! Who asks, for which organisation, and who belongs to it: the queries `me` and `members`.
+//! Who asks, who belongs to the organisation, what people and software come in with, and what happened to all of these.
 //!
-//! Owns the SQL over the rows of people and organisations. The role is the token's: it is what counts now.
+//! Owns the SQL over the rows of people and organisations, a file per root field. The role is the token's: it is what counts now.
 
+mod api_keys;
+mod audit;
+mod groups;
+mod invitations;
+mod me;
 mod members;
+mod sessions;
 
-use async_graphql::{Context, Object, Result, SimpleObject};
+use async_graphql::{MergedObject, SimpleObject};
 use docket_log::Position;
-use docket_platform::auth::Role as TokenRole;
+use docket_platform::auth::{Role as TokenRole, UnknownRole};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    graphql::{Asker, error},
+    graphql::{Asker, Boxed},
     position::IDENTITY,
     read::ReadError,
 };
 
-pub use members::MembersQuery;
+pub use groups::GroupMembers;
+
+/// The root fields of this feature.
+#[derive(Debug, Default, MergedObject)]
+pub struct IdentityQuery(
+    Boxed<me::MeQuery>,
+    Boxed<members::MembersQuery>,
+    Boxed<groups::GroupsQuery>,
+    Boxed<invitations::InvitationsQuery>,
+    Boxed<sessions::SessionsQuery>,
+    Boxed<api_keys::ApiKeysQuery>,
+    Boxed<audit::AuditQuery>,
+);
 
 /// What a member of an organisation may do there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
@@ -32,6 +50,18 @@ pub enum Role {
     Analyst,
 }
 
+/// A role as it is stored.
+#[derive(Debug, Clone, Copy)]
+struct StoredRole(TokenRole);
+
+impl TryFrom<String> for StoredRole {
+    type Error = UnknownRole;
+
+    fn try_from(text: String) -> Result<Self, UnknownRole> {
+        text.parse().map(Self)
+    }
+}
+
 /// An organisation.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Organisation {
@@ -41,59 +71,19 @@ pub struct Organisation {
     pub name: Option<String>,
 }
 
-/// Who asks.
+/// Somebody, by today's name.
 #[derive(Debug, Clone, SimpleObject)]
-pub struct Me {
+struct User {
     /// The user's id.
     id: Uuid,
-    /// The user's name; null when it was erased, or as long as the read model has not heard of the user.
+    /// The user's name; null when it was erased, and for those who do not belong to the organisation any more.
     name: Option<String>,
-    /// The user's address, likewise.
-    email: Option<String>,
-    /// The user's role in the organisation.
-    role: Role,
-    /// The organisation that the token names.
-    organisation: Organisation,
 }
 
-/// The root fields of this feature.
-#[derive(Debug, Default)]
-pub struct IdentityQuery;
-
-#[Object]
-impl IdentityQuery {
-    /// Who asks.
-    async fn me(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
-    ) -> Result<Me> {
-        let asker = Asker::of(context)?;
-        let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
-        me(asker, &wanted).await.map_err(error::from_read)
+impl User {
+    fn new(id: Option<Uuid>, name: Option<String>) -> Option<Self> {
+        Some(Self { id: id?, name })
     }
-}
-
-async fn me(asker: &Asker, wanted: &Position) -> Result<Me, ReadError> {
-    let principal = asker.principal;
-    let mut entered = asker.gate.enter(principal.tenant, IDENTITY, wanted, None).await?;
-    asker.seen.record(&entered);
-    let (user, organisation) = asker
-        .gate
-        .reads()
-        .guard(async {
-            let user = user(&mut entered.tx, principal.id).await?;
-            Ok((user, organisation(&mut entered.tx, principal.tenant).await?))
-        })
-        .await?;
-    let (name, email) = user.unwrap_or_default();
-    Ok(Me {
-        id: principal.id,
-        name,
-        email,
-        role: principal.role.into(),
-        organisation: Organisation { id: principal.tenant, name: organisation },
-    })
 }
 
 /// The organisation with this id, if it is the asker's.
@@ -105,12 +95,6 @@ pub async fn own_organisation(asker: &Asker, id: Uuid, wanted: &Position) -> Res
     asker.seen.record(&entered);
     let name = asker.gate.reads().guard(organisation(&mut entered.tx, id)).await?;
     Ok(name.map(|name| Organisation { id, name: Some(name) }))
-}
-
-type NameAndAddress = (Option<String>, Option<String>);
-
-async fn user(connection: &mut PgConnection, id: Uuid) -> Result<Option<NameAndAddress>, sqlx::Error> {
-    sqlx::query_as("select name, email from read.user where user_id = $1").bind(id).fetch_optional(connection).await
 }
 
 async fn organisation(connection: &mut PgConnection, id: Uuid) -> Result<Option<String>, sqlx::Error> {

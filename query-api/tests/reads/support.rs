@@ -7,7 +7,8 @@ use docket_events::{Category, ShardId, StreamId};
 use docket_log::{Bell, Installation, Mode, Position, Topic};
 use docket_platform::{
     Shutdown,
-    auth::{Authenticator, Keys, Principal, Role, SigningKey},
+    auth::{Access, Authenticator, Keys, Principal, Role, SigningKey},
+    breaker::{Breaker, BreakerSettings},
     clock,
     db::{Database, DbRole},
     embedded::{OWNER, ScratchCluster},
@@ -16,7 +17,14 @@ use docket_platform::{
     outgoing::Networks,
     serve,
 };
-use docket_query_api::{Config, State};
+use docket_query_api::{
+    Config, State,
+    age::Ages,
+    feed::{Follower, Hub},
+    graphql::Engine,
+    position::Gate,
+    read::Reads,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, postgres::PgPoolOptions};
 use tokio::sync::OnceCell;
@@ -52,8 +60,9 @@ async fn make_template() -> Installation {
     let mut connection = cluster.connect_options(OWNER, TEMPLATE).connect().await.unwrap();
     docket_log::migrate::migrate(&mut connection).await.unwrap();
     let installation = Installation::set_up(&mut connection, ids::new_id(), SHARDS, Mode::Journal).await.unwrap();
-    for projection in ["consultation", "consultation_stats", "identity"] {
-        let category = if projection == "identity" { Category::Identity } else { Category::Consultation };
+    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit"] {
+        let of_consultations = projection.starts_with("consultation");
+        let category = if of_consultations { Category::Consultation } else { Category::Identity };
         for shard in installation.shards_of(category) {
             sqlx::query("insert into read.checkpoint (projection, category, shard) values ($1, $2, $3)")
                 .bind(projection)
@@ -141,6 +150,23 @@ impl World {
         self.keys.issue(principal, clock::now(), lifetime).await.unwrap().0
     }
 
+    /// A token of anybody.
+    pub async fn token_of(&self, access: impl Into<Access>) -> String {
+        self.keys.issue(access, clock::now(), Duration::from_secs(600)).await.unwrap().0
+    }
+
+    /// An engine beside the served one, for those who cannot log in.
+    pub fn engine(&self) -> Engine {
+        let breaker = Breaker::new("postgres_read_engine", BreakerSettings::default());
+        let reads = Reads::new(self.reader.clone(), breaker);
+        let (bell, installation) = (self.bell.clone(), self.installation);
+        let gate = Gate::new(reads, bell.clone(), installation, Ages::default(), Duration::from_secs(1));
+        let hub = Arc::new(Hub::new(100));
+        let follower = Follower::new(&self.reader, bell, installation, hub.clone(), Duration::from_millis(20));
+        tokio::spawn(follower.run(self.shutdown.clone()));
+        Engine::new(gate, hub, Duration::from_secs(10), 10_000, true)
+    }
+
     /// Posts a query and gives status and answer.
     pub async fn post(&self, token: &str, body: &Value) -> (u16, Value) {
         let response = self.http.post(self.url("/graphql")).bearer_auth(token).json(body).send().await.unwrap();
@@ -160,6 +186,12 @@ impl World {
     pub async fn refused(&self, token: &str, query: &str) -> (u16, String) {
         let (status, answer) = self.post(token, &json!({ "query": query })).await;
         (status, answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The position before every event.
+    pub fn beginning(&self) -> Position {
+        let categories = [Category::Identity, Category::Consultation].into_iter();
+        categories.flat_map(|category| self.installation.shards_of(category)).map(|shard| (shard, 0)).collect()
     }
 
     pub fn shard_of(&self, id: Uuid) -> ShardId {

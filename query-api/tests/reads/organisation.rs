@@ -1,0 +1,85 @@
+//! An organisation with one of everything, as the projections would write it.
+
+use docket_platform::auth::{Principal, Role};
+use uuid::Uuid;
+
+use crate::support::{Asked, World};
+
+/// One of everything that an organisation has.
+pub struct Organisation {
+    pub tenant: Uuid,
+    pub admin: Uuid,
+    pub consultation: Uuid,
+    pub session: Uuid,
+    pub group: Uuid,
+    pub key: Uuid,
+    pub invitation: Uuid,
+    /// Of the organisation's trail, and of its administrator's account.
+    pub events: [Uuid; 2],
+}
+
+impl Organisation {
+    /// Every text of the organisation holds the word `word`.
+    pub async fn make(world: &World, n: u128, word: &str) -> Self {
+        let id = |what: u128| Uuid::from_u128(0x0f00_0000 | n << 8 | what);
+        let consultation = Asked { name: Some(word.to_owned()), ..Asked::titled(word) };
+        let consultation = world.asked(id(1), &consultation).await.0;
+        let events = [id(8), id(9)];
+        let made = Self {
+            tenant: id(1),
+            admin: id(2),
+            consultation,
+            session: id(4),
+            group: id(5),
+            key: id(6),
+            invitation: id(7),
+            events,
+        };
+        made.write(world, word).await;
+        made
+    }
+
+    async fn write(&self, world: &World, word: &str) {
+        let Self { tenant, admin, session, group, key, invitation, events: [event, own], .. } = self;
+        let nil = Uuid::nil();
+        world
+            .run(&format!(
+                "insert into read.organisation_v1 values ('{tenant}', '{tenant}', 0, '{word}', now());
+                 insert into read.user_v1 values ('{admin}', 0, '{word}', '{word}@docket.example', now());
+                 insert into read.member_v1 values ('{tenant}', '{admin}', 0, 'admin', now());
+                 insert into read.account_v1 values ('{admin}', 0, now(), now());
+                 insert into read.session_v1 values
+                     ('{session}', '{tenant}', 0, '{admin}', 'password', 1, now(), now() + interval '1 day', true, '{word}', '{word}');
+                 insert into read.api_key_v1 values ('{key}', '{tenant}', 0, '{word}', array['{word}'], '{admin}', now());
+                 insert into read.group_v1 values ('{tenant}', '{group}', 0, '{word}', now());
+                 insert into read.group_member_v1 values ('{tenant}', '{group}', '{admin}', 0, now());
+                 insert into read.invitation_v1 values
+                     ('{tenant}', '{invitation}', 0, '{word}@docket.example', 'admin', '{admin}', now(), now() + interval '1 day');
+                 insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
+                 insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values
+                     ('{event}', '{tenant}', 0, 'group_member_added', now(), '{admin}', '{session}', null, '{admin}', '{group}'),
+                     ('{own}', '{nil}', 0, 'locked_out', now(), null, null, '{word}', '{admin}', null)"
+            ))
+            .await;
+    }
+
+    /// Its administrator, in the session.
+    pub fn principal(&self) -> Principal {
+        Principal { session: Some(self.session), ..Principal::member(self.admin, self.tenant, Role::Admin) }
+    }
+
+    /// Everything that it could be asked for by.
+    pub fn identifiers(&self) -> Vec<(&'static str, Uuid)> {
+        vec![
+            ("tenant", self.tenant),
+            ("user", self.admin),
+            ("consultation", self.consultation),
+            ("session", self.session),
+            ("group", self.group),
+            ("key", self.key),
+            ("invitation", self.invitation),
+            ("event", self.events[0]),
+            ("event of an account", self.events[1]),
+        ]
+    }
+}
