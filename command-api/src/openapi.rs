@@ -72,13 +72,10 @@ impl IntoResponses for LoginProblems {
             ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, …"),
             (
                 "401",
-                "Unknown address or wrong password: `invalid_credentials`. The password was right, and the account has a second factor: \
+                "Unknown address, wrong password, or an address that is not confirmed yet: `invalid_credentials`. The password was right, and the account has a second factor: \
                  `second_factor_needed`, `wrong_code`",
             ),
-            (
-                "403",
-                "`address_unverified`: follow the link that was mailed first. `no_organisation`: the user belongs to none, or not to the one that was named",
-            ),
+            ("403", "`no_organisation`: the user belongs to none, or not to the one that was named"),
             ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),

@@ -14,10 +14,8 @@ use crate::error;
 /// Why a request about an account is not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RouteError {
-    #[error("unknown account or wrong password")]
+    #[error("unknown account, wrong password, or an address that is not confirmed yet")]
     InvalidCredentials,
-    #[error("nobody has shown yet that the address is theirs")]
-    AddressUnverified,
     #[error("the current password is wrong")]
     WrongPassword,
     #[error("the password was changed by somebody else at the same time")]
@@ -78,15 +76,12 @@ impl IntoResponse for RouteError {
 impl From<RouteError> for Problem {
     fn from(error: RouteError) -> Self {
         match error {
-            RouteError::InvalidCredentials => {
-                Self::unauthorized("invalid_credentials", "The e-mail address or the password is wrong.")
-            }
+            RouteError::InvalidCredentials => Self::unauthorized(
+                "invalid_credentials",
+                "The e-mail address or the password is wrong, or the address is not confirmed yet by the link that was mailed to it.",
+            ),
             RouteError::WrongPassword => Self::forbidden("wrong_password", "The current password is wrong."),
             RouteError::Raced => Self::conflict("password_changed", "The password was changed at the same time."),
-            RouteError::AddressUnverified => Self::forbidden(
-                "address_unverified",
-                "Follow the link that was mailed to the address first; a new one is on its way.",
-            ),
             RouteError::InvalidToken => error::invalid_token(),
             RouteError::InvalidRefreshToken => Self::unauthorized(
                 "invalid_refresh_token",

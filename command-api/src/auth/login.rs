@@ -124,8 +124,9 @@ pub(super) async fn handler(
     };
     let counts = match (&verdict, &method) {
         (Ok(verdict), Ok(_)) => Some(*verdict),
-        // Codes can be guessed as passwords can.
-        (Ok(_), Err(RouteError::WrongCode)) => Some(Verdict::Wrong),
+        // Codes can be guessed as passwords can. And an account that its owner has not confirmed counts like any that is not one's own, so
+        // that nobody learns by registering with an address whether it had an account before.
+        (Ok(_), Err(RouteError::WrongCode | RouteError::InvalidCredentials)) => Some(Verdict::Wrong),
         (Ok(_) | Err(_), _) => None,
     };
     attempts::after(&state, attempt, account.as_ref(), counts).await?;
@@ -136,15 +137,12 @@ pub(super) async fn handler(
         rehash(&state, &account, request.password).await;
     }
     let method = method?;
-    if registration::waits(&state, account.user_id).await? {
-        return Err(RouteError::AddressUnverified);
-    }
     let member = session::choose(&state, user_id, &user, request.organisation_id).await?;
     let tokens = session::begin(&state, &origin, member, method, user.sessions_ended.version).await?;
     answer(&state, tokens).await
 }
 
-/// How somebody logs in whose password was right: with the second factor, where there is one.
+/// How somebody logs in whose password was right: with a confirmed address, and with the second factor, where there is one.
 async fn method(
     state: &State,
     origin: &Origin,
@@ -152,6 +150,9 @@ async fn method(
     user: &User,
     code: Option<&SecretString>,
 ) -> Result<LoginMethod, RouteError> {
+    if registration::waits(state, user_id).await? {
+        return Err(RouteError::InvalidCredentials);
+    }
     if !user.second_factor {
         return Ok(LoginMethod::Password);
     }

@@ -158,7 +158,8 @@ async fn of_many_with_one_invitation_and_accounts_one_joins() {
 
 #[tokio::test]
 async fn a_registration_by_invitation_that_was_cut_off_anywhere_is_done_by_the_same_link() {
-    let app = App::new().await;
+    // Each cut is followed by a login that is refused.
+    let app = App::with(docket_command_api::Config { login_attempts: 0, ..Default::default() }).await;
     let admin = app.member("root", Role::Admin).await;
     let token = app.mailed_invitation(app.organisation, invite(&app, &admin, GRACE).await).await;
     for (event, table, condition) in [

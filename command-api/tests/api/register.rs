@@ -102,16 +102,34 @@ async fn a_registration_is_answered_alike_whoever_has_the_address() {
 }
 
 #[tokio::test]
+async fn whoever_registered_with_an_address_learns_nothing_of_it_by_logging_in() {
+    let app = App::new().await;
+    app.member("ada", Role::Requester).await;
+    let mut told = Vec::new();
+    for address in ["ada@example.org", BOB] {
+        post(&app, "register", &wish(address)).await.expect(202);
+        let mut answers = Vec::new();
+        for _ in 0..7 {
+            let answer = login(&app, address, PASSWORD).await;
+            answers.push((answer.status, answer.body["code"].clone(), answer.body["detail"].clone()));
+        }
+        told.push(answers);
+    }
+    assert_eq!(told[0], told[1]);
+    assert_eq!((told[0][0].0.as_u16(), told[0][6].0.as_u16()), (401, 429));
+}
+
+#[tokio::test]
 async fn an_account_can_be_used_once_the_mailed_link_was_followed() {
     let app = App::new().await;
     post(&app, "register", &wish(BOB)).await.expect(202);
     let bob = newest_user(&app).await;
     login(&app, BOB, "a wrong password").await.problem(401, "invalid_credentials");
-    login(&app, BOB, PASSWORD).await.problem(403, "address_unverified");
+    login(&app, BOB, PASSWORD).await.problem(401, "invalid_credentials");
     assert_eq!(count(&app, "verification_requested").await, 1, "a mail is on its way");
     a_minute_later(&app).await;
     for _ in 0..2 {
-        login(&app, BOB, PASSWORD).await.problem(403, "address_unverified");
+        login(&app, BOB, PASSWORD).await.problem(401, "invalid_credentials");
     }
     assert_eq!(count(&app, "verification_requested").await, 2, "a new one, one a minute");
 
@@ -170,7 +188,7 @@ async fn a_registration_that_was_cut_off_is_taken_up_by_the_next_one() {
     first["password"] = "another orbit lantern".into();
     first["organisation"] = "Never".into();
     post(&app, "register", &first).await.problem(500, "internal");
-    login(&app, BOB, "another orbit lantern").await.problem(403, "address_unverified");
+    login(&app, BOB, "another orbit lantern").await.problem(401, "invalid_credentials");
     app.let_again("write.journal").await;
     post(&app, "register", &wish(BOB)).await.expect(202);
     assert_eq!((count(&app, "user_registered").await, mails(&app).await), (1, 1));
@@ -183,7 +201,8 @@ async fn a_registration_that_was_cut_off_is_taken_up_by_the_next_one() {
 
 #[tokio::test]
 async fn a_verification_that_was_cut_off_anywhere_is_done_by_the_same_link() {
-    let app = App::new().await;
+    // Each cut is followed by a login that is refused.
+    let app = App::with(Config { login_attempts: 0, ..Config::default() }).await;
     post(&app, "register", &wish(BOB)).await.expect(202);
     let bob = newest_user(&app).await;
     let token = app.mailed(Purpose::VerifyAddress, bob).await;
@@ -196,7 +215,7 @@ async fn a_verification_that_was_cut_off_anywhere_is_done_by_the_same_link() {
     ] {
         app.refuse(event, table, condition).await;
         verify(&app, token.expose_secret()).await.problem(500, "internal");
-        login(&app, BOB, PASSWORD).await.problem(403, "address_unverified");
+        login(&app, BOB, PASSWORD).await.problem(401, "invalid_credentials");
         app.let_again(table).await;
     }
     verify(&app, token.expose_secret()).await.expect(200);

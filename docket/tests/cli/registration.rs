@@ -34,7 +34,7 @@ async fn somebody_registers_invites_another_and_both_decide(mode: Mode) {
     assert_eq!(registered.0, StatusCode::ACCEPTED);
     let login = json!({ "email": ada.email, "password": ada.password });
     let (status, early) = post(url, "login", &login).await;
-    assert_eq!((status, &early["code"]), (StatusCode::FORBIDDEN, &json!("address_unverified")));
+    assert_eq!((status, &early["code"]), (StatusCode::UNAUTHORIZED, &json!("invalid_credentials")));
     let mail = folder.mail_number(1).await;
     assert!(mail.contains(&ada.email) && mail.contains("/verify#token"), "{mail}");
     let verified = post(url, "verify", &json!({ "token": token(&mail) })).await;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    support::{SHARDS, World, person},
+    support::{World, person},
     websocket::Client,
 };
 
