@@ -79,7 +79,10 @@ impl IntoResponses for LoginProblems {
             ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields)"),
-            ("429", "Too many wrong passwords from here: `too_many_attempts`, with `Retry-After`"),
+            (
+                "429",
+                "Too many wrong passwords from here: `too_many_attempts`; too many requests: `rate_limited`; with `Retry-After`",
+            ),
             ("503", "Not now: `database_unavailable`, `overloaded`, with `Retry-After`"),
         ])
     }
@@ -294,8 +297,10 @@ impl IntoResponses for ReadProblems {
 
 pub(crate) fn problems(table: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     let schema = RefOr::Ref(openapi::Ref::from_schema_name(ProblemDocument::name()));
-    table
+    // Every route is limited; some say more of it.
+    [("429", "Too many requests: `rate_limited`, with `Retry-After`")]
         .iter()
+        .chain(table)
         .map(|(status, description)| {
             let content = ContentBuilder::new().schema(Some(schema.clone())).build();
             let response = ResponseBuilder::new().description(*description).content(PROBLEM_JSON, content).build();

@@ -60,6 +60,7 @@ pub struct Api;
         (status = 403, description = "`forbidden`: the scopes of the API key do not allow it", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The organisation has no such consultation", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`parked`: an event at or before the position could not be applied", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests: `rate_limited`, with `Retry-After`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`position_not_reached`, or the database is away", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
