@@ -59,6 +59,18 @@ impl Accounts {
         self.hmac(&normalise_email(email)).await
     }
 
+    /// The same of the address that a user's account has; for one without an account a hash that is nobody's.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn email_hmac_of(&self, user_id: Uuid) -> Result<Vec<u8>, sqlx::Error> {
+        let found = sqlx::query_scalar("select email_hmac from auth.account where user_id = $1")
+            .bind(user_id)
+            .fetch_optional(&mut *db::door(&self.pool).await?)
+            .await?;
+        Ok(found.unwrap_or_else(|| ids::random_bytes::<32>().to_vec()))
+    }
+
     /// The keyed hash of any text.
     ///
     /// # Errors

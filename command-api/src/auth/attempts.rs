@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
-    accounts::Account,
+    error::RouteError,
     password::{PasswordError, Verdict},
 };
 use crate::{error, state::State};
@@ -126,11 +126,37 @@ fn backoff(failures: u32, free: u32, step: u32) -> Option<Duration> {
     Some(SHORTEST.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(LONGEST))
 }
 
-/// Counts an attempt before its password is looked at.
+/// Counts an attempt for the account of an address before its password is looked at.
 ///
 /// # Errors
 /// When it must not be looked at now, or the database does not answer.
 pub async fn before(state: &State, email: &str, from: ClientAddress) -> Result<Attempt, AttemptError> {
+    begin(state, state.accounts.email_hmac(email), from).await
+}
+
+/// Lets somebody who is logged in prove who they are, unless too many such proofs were wrong: a stolen token must not become a password.
+pub(super) async fn proving<T>(
+    state: &State,
+    user: Uuid,
+    from: ClientAddress,
+    proof: impl Future<Output = Result<T, RouteError>>,
+) -> Result<T, RouteError> {
+    let attempt = begin(state, state.accounts.email_hmac_of(user), from).await?;
+    let proven = proof.await;
+    let verdict = match &proven {
+        Ok(_) => Some(Verdict::Right { outdated: false }),
+        Err(RouteError::WrongPassword | RouteError::WrongCode) => Some(Verdict::Wrong),
+        Err(_) => None,
+    };
+    after(state, attempt, Some(user), verdict).await?;
+    proven
+}
+
+async fn begin(
+    state: &State,
+    account: impl Future<Output = Result<Vec<u8>, sqlx::Error>>,
+    from: ClientAddress,
+) -> Result<Attempt, AttemptError> {
     let busy = AttemptError::Busy(PasswordError::Busy);
     if state.hasher.is_full() {
         return Err(busy);
@@ -142,7 +168,7 @@ pub async fn before(state: &State, email: &str, from: ClientAddress) -> Result<A
         return Ok(Attempt(None));
     }
     let counted = async {
-        let account = state.accounts.email_hmac(email).await?;
+        let account = account.await?;
         let place = from.counted().map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
         let place = state.accounts.hmac(&format!("login from {place}")).await?;
         count(state, free, account, place, from).await
@@ -222,7 +248,7 @@ async fn set(
 pub async fn after(
     state: &State,
     attempt: Attempt,
-    account: Option<&Account>,
+    user: Option<Uuid>,
     verdict: Option<Verdict>,
 ) -> Result<(), AttemptError> {
     let Attempt(Some(counted)) = attempt else { return Ok(()) };
@@ -234,7 +260,7 @@ pub async fn after(
                 state.guarded_query(block(state, &counted, wait)).await?;
             }
             if let Some(wait) = wait.filter(|wait| *wait > NOTED) {
-                note(state, &counted, account, wait).await;
+                note(state, &counted, user, wait).await;
             }
         }
         None => state.guarded_query(take_back(state, &counted)).await?,
@@ -300,7 +326,7 @@ async fn block(state: &State, counted: &Counted, wait: Duration) -> Result<(), s
 }
 
 /// Puts the lock-out on record. The answer is the same whether that works out or not, and whether there is an account.
-async fn note(state: &State, counted: &Counted, account: Option<&Account>, wait: Duration) {
+async fn note(state: &State, counted: &Counted, user: Option<Uuid>, wait: Duration) {
     let noted = async {
         let mut door = db::door(state.store.pool()).await?;
         let done = sqlx::query(
@@ -320,7 +346,7 @@ async fn note(state: &State, counted: &Counted, account: Option<&Account>, wait:
         Err(error) => return tracing::warn!(%error, "a lock-out is not on record"),
     }
     // Without an account a stream is asked that nobody has.
-    let user = account.map_or_else(ids::new_id, |account| account.user_id);
+    let user = user.unwrap_or_else(ids::new_id);
     if let Err(error) = journal(state, user, counted.from, wait).await {
         tracing::warn!(%error, "a lock-out is not on record");
     }

@@ -7,7 +7,7 @@ use docket_platform::{
         Principal,
         permissions::{self, Action},
     },
-    http::Json,
+    http::{ClientAddress, Json},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     accounts::Account,
+    attempts,
     error::RouteError,
     origin::Origin,
     password::{self, Verdict},
@@ -46,11 +47,13 @@ pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     principal: Principal,
     origin: Origin,
+    from: ClientAddress,
     Json { value: Request { current_password, new_password }, .. }: Json<Request>,
 ) -> Result<Answer<PasswordSet>, RouteError> {
     permissions::check(&principal, Action::ManageSelf)?;
     password::check_strength(&new_password).map_err(|unfit| RouteError::Unfit(unfit, "new_password"))?;
-    let account = prove(&state, &principal, current_password).await?;
+    let proof = prove(&state, &principal, current_password);
+    let account = attempts::proving(&state, principal.id, from, proof).await?;
     let hash = state.hasher.hash(new_password).await?;
     // The event first: a change that nobody can see in the history is worse than one that has to be repeated.
     let change = Change { proof: PasswordProof::OldPassword, kept: principal.session };

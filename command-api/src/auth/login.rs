@@ -129,7 +129,7 @@ pub(super) async fn handler(
         (Ok(_), Err(RouteError::WrongCode | RouteError::InvalidCredentials)) => Some(Verdict::Wrong),
         (Ok(_) | Err(_), _) => None,
     };
-    attempts::after(&state, attempt, account.as_ref(), counts).await?;
+    attempts::after(&state, attempt, account.as_ref().map(|account| account.user_id), counts).await?;
     let (Some(account), Verdict::Right { outdated }) = (account, verdict?) else {
         return Err(RouteError::InvalidCredentials);
     };

@@ -40,7 +40,7 @@ async fn an_unknown_account_and_a_wrong_password_are_the_same() {
     let app = App::new().await;
     app.member("ada", Role::Requester).await;
     let mut answers: Vec<(u16, Value)> = Vec::new();
-    let long = "x".repeat(5_000);
+    let (long, endless) = ("x".repeat(5_000), "x".repeat(1_000_000));
     for (email, password) in [
         ("ada@example.org", "a wrong password"),
         ("bob@example.org", "a wrong password"),
@@ -48,6 +48,7 @@ async fn an_unknown_account_and_a_wrong_password_are_the_same() {
         ("no address at all", "x"),
         ("ada@example.org", ""),
         ("ada@example.org", &long),
+        ("ada@example.org", &endless),
     ] {
         let before = app.state.hasher().runs();
         let answer = login(&app, email, password).await.problem(401, "invalid_credentials");

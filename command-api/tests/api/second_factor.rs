@@ -89,6 +89,22 @@ async fn wrong_codes_count_like_wrong_passwords() {
 }
 
 #[tokio::test]
+async fn a_stolen_token_does_not_become_a_password_by_trying() {
+    let app = App::new().await;
+    let ada = app.member("ada", Role::Requester).await;
+    let change = |password: &str| {
+        let body = json!({"current_password": password, "new_password": "lantern mustard orbit"});
+        post(&app, Some(&ada), "change-password", body)
+    };
+    for n in 0..5 {
+        change(&format!("guess {n}")).await.problem(403, "wrong_password");
+    }
+    let told = change("ada's password").await.problem(429, "too_many_attempts");
+    assert!(told.headers.contains_key("retry-after"));
+    post(&app, Some(&ada), "mfa", json!({"password": "ada's password"})).await.problem(429, "too_many_attempts");
+}
+
+#[tokio::test]
 async fn a_recovery_code_stands_in_once() {
     let app = App::with(Config { login_attempts: 0, ..Config::default() }).await;
     let ada = app.member("ada", Role::Requester).await;

@@ -8,7 +8,7 @@ use docket_platform::{
         permissions::{self, Action},
     },
     clock,
-    http::Json,
+    http::{ClientAddress, Json},
     ids,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{RECOVERY_CODES, SECRET_BYTES, generate_recovery_code, journal, normalise, rows, step_of, totp};
 use crate::{
     auth::{
+        attempts,
         change_password::prove,
         error::RouteError,
         origin::Origin,
@@ -118,10 +119,11 @@ fn person(access: &docket_platform::auth::Access) -> Result<Principal, RouteErro
 async fn enrol(
     axum::extract::State(state): axum::extract::State<State>,
     Restricted(access): Restricted,
+    from: ClientAddress,
     Json { value: PasswordOnly { password }, .. }: Json<PasswordOnly>,
 ) -> Result<Answer<Offer>, RouteError> {
     let principal = person(&access)?;
-    prove(&state, &principal, password).await?;
+    attempts::proving(&state, principal.id, from, prove(&state, &principal, password)).await?;
     let mut user: User = session::load(&state, principal.id).await?;
     if user.second_factor {
         return Err(RouteError::SecondFactorThere);
@@ -177,6 +179,7 @@ async fn confirm(
 async fn renew_recovery_codes(
     axum::extract::State(state): axum::extract::State<State>,
     principal: Principal,
+    from: ClientAddress,
     Json { value: CodeOnly { code }, .. }: Json<CodeOnly>,
 ) -> Result<Answer<Codes>, RouteError> {
     permissions::check(&principal, Action::ManageSelf)?;
@@ -184,7 +187,7 @@ async fn renew_recovery_codes(
     if !user.second_factor {
         return Err(RouteError::NoSecondFactor);
     }
-    take(&state, principal.id, &code).await?;
+    attempts::proving(&state, principal.id, from, take(&state, principal.id, &code)).await?;
     let recovery_codes = renew(&state, principal.id).await?;
     Ok(Answer(Codes { recovery_codes, message: "Earlier recovery codes are void." }))
 }
@@ -200,6 +203,7 @@ async fn disable(
     axum::extract::State(state): axum::extract::State<State>,
     principal: Principal,
     origin: Origin,
+    from: ClientAddress,
     Json { value: PasswordAndCode { password, code }, .. }: Json<PasswordAndCode>,
 ) -> Result<(StatusCode, Answer<Gone>), RouteError> {
     permissions::check(&principal, Action::ManageSelf)?;
@@ -211,8 +215,11 @@ async fn disable(
     if session::demands(&state, &organisation, event_role(principal.role)) {
         return Err(RouteError::SecondFactorDemanded);
     }
-    prove(&state, &principal, password).await?;
-    super::check(&state, &origin, principal.id, Some(&code)).await?;
+    let proof = async {
+        prove(&state, &principal, password).await?;
+        super::check(&state, &origin, principal.id, Some(&code)).await
+    };
+    attempts::proving(&state, principal.id, from, proof).await?;
     // The event first: what does not count any more may be forgotten.
     journal(&state, &origin, &principal, false).await?;
     state.guarded_query(rows::forget(state.store.pool(), principal.id)).await?;
