@@ -86,6 +86,9 @@ pub async fn work(client: Client, mut rng: StdRng, person: usize, stop: Cancella
 async fn begin(client: &Client, person: usize) -> Option<Chain> {
     let body = client.people().credentials(person);
     let (status, answer) = client.auth("login", None, &body).await?;
+    if status == 503 {
+        return None;
+    }
     if status != 200 {
         odd(client, format!("a login was answered {status}: {answer}"));
         return None;
