@@ -76,7 +76,8 @@ create table read.invitation_v1 (
 );
 
 -- The projection `audit`: a row per event of identity. Events of a user's stream belong to no tenant (the nil one); they are shown to
--- the organisations that the user belongs to now, so the projection knows memberships of its own.
+-- the organisations that the user belongs to, and to those that the user has left up to then, so the projection knows memberships of
+-- its own, and names: who did something is told when they are long gone.
 create table read.audit_v1 (
     event_id      uuid primary key,
     tenant        uuid not null,
@@ -100,9 +101,16 @@ create table read.audit_member_v1 (
     tenant  uuid not null,
     user_id uuid not null,
     shard   smallint not null,
+    until   timestamptz,                            -- null: still a member
     primary key (tenant, user_id)
 );
 create index audit_member_v1_user on read.audit_member_v1 (user_id);
+
+create table read.audit_person_v1 (
+    user_id uuid primary key,
+    shard   smallint not null,
+    name    text                                    -- null: erased
+);
 
 create view read.account with (security_invoker = true) as select * from read.account_v1;
 create view read.session with (security_invoker = true) as select * from read.session_v1;
@@ -112,13 +120,14 @@ create view read.group_member with (security_invoker = true) as select * from re
 create view read.invitation with (security_invoker = true) as select * from read.invitation_v1;
 create view read.audit with (security_invoker = true) as select * from read.audit_v1;
 create view read.audit_member with (security_invoker = true) as select * from read.audit_member_v1;
+create view read.audit_person with (security_invoker = true) as select * from read.audit_person_v1;
 
 do $$
 declare
     name text;
     tenants text[] := array['session', 'api_key', 'group', 'group_member', 'invitation', 'audit_member'];
 begin
-    foreach name in array tenants || array['account', 'audit'] loop
+    foreach name in array tenants || array['account', 'audit', 'audit_person'] loop
         execute format('grant select, insert, update, delete, truncate on read.%I to docket_projector', name || '_v1');
         execute format('grant select on read.%I to docket_reader', name || '_v1');
         execute format('grant select on read.%I to docket_reader, docket_projector', name);
@@ -140,7 +149,10 @@ create policy tenant on read.audit_v1 for select to docket_reader
 -- The membership's own policy applies.
 create policy member on read.audit_v1 for select to docket_reader
     using (tenant = '00000000-0000-0000-0000-000000000000'
-           and exists (select 1 from read.audit_member_v1 m where m.user_id = audit_v1.user_id));
+           and exists (select 1 from read.audit_member_v1 m where m.user_id = audit_v1.user_id
+                       and (m.until is null or audit_v1.at <= m.until)));
+create policy member on read.audit_person_v1 for select to docket_reader
+    using (exists (select 1 from read.audit_member_v1 m where m.user_id = audit_person_v1.user_id));
 
 -- People see where they belong themselves, in whichever generation of `identity` is live. A transaction says who it is with
 -- `docket.user`, and none does but one that shows somebody's own things.

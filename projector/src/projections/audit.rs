@@ -1,8 +1,8 @@
 //! The projection `audit`: what happened to the people, keys and sessions of organisations, a row per event.
 //!
-//! Owns `audit_v1` and `audit_member_v1`. A row says who did it to whom or what, and in which session; where that was is told by the
-//! session's own row, joined on read. Memberships are kept here too, though `identity` has them: who may see the events of a user's
-//! stream hangs on them, and a policy looks into the tables of its own projection alone.
+//! Owns `audit_v1`, `audit_member_v1` and `audit_person_v1`. A row says who did it to whom or what, and in which session; where that was is told by the
+//! session's own row, joined on read. Memberships and names are kept here too, though `identity` has them: who may see the events of a
+//! user's stream hangs on them, a policy looks into the tables of its own projection alone, and whoever has left is still told by name.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,24 @@ pub struct Audit;
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) entries: Vec<Entry>,
-    /// Which shard's they are; none: they belong no more.
-    pub(super) members: BTreeMap<(Uuid, Uuid), Option<u16>>,
+    /// By organisation and user.
+    pub(super) members: BTreeMap<(Uuid, Uuid), Membership>,
+    /// By user.
+    pub(super) people: BTreeMap<Uuid, Person>,
+}
+
+/// That somebody belongs to an organisation, or until when they did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Membership {
+    pub(super) shard: u16,
+    pub(super) until: Option<DateTime<Utc>>,
+}
+
+/// What somebody is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Person {
+    shard: u16,
+    pub(super) name: Option<String>,
 }
 
 /// One event.
@@ -141,20 +157,24 @@ const ENTRIES: &str = "insert into {schema}.audit_v1
          session_id = excluded.session_id, address = excluded.address, user_id = excluded.user_id, key_id = excluded.key_id,
          group_id = excluded.group_id, invitation_id = excluded.invitation_id, ended_session = excluded.ended_session";
 
-const MEMBERS: &str = "insert into {schema}.audit_member_v1 (tenant, user_id, shard)
-     select * from unnest($1::uuid[], $2::uuid[], $3::smallint[])
-     on conflict (tenant, user_id) do update set shard = excluded.shard";
+const MEMBERS: &str = "insert into {schema}.audit_member_v1 (tenant, user_id, shard, until)
+     select * from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[])
+     on conflict (tenant, user_id) do update set shard = excluded.shard, until = excluded.until";
 
-const GONE: &str =
-    "delete from {schema}.audit_member_v1 m using unnest($1::uuid[], $2::uuid[]) as gone (tenant, user_id)
-     where m.tenant = gone.tenant and m.user_id = gone.user_id";
+const PEOPLE: &str = "insert into {schema}.audit_person_v1 (user_id, shard, name)
+     select * from unnest($1::uuid[], $2::smallint[], $3::text[])
+     on conflict (user_id) do update set shard = excluded.shard, name = excluded.name";
 
 impl Projection for Audit {
     const INFO: Info = Info {
         name: "audit",
         version: 1,
         categories: &[Category::Identity],
-        tables: &[Table { name: "audit_v1", personal: &["address"] }, Table { name: "audit_member_v1", personal: &[] }],
+        tables: &[
+            Table { name: "audit_v1", personal: &["address"] },
+            Table { name: "audit_member_v1", personal: &[] },
+            Table { name: "audit_person_v1", personal: &["name"] },
+        ],
     };
 
     type Batch = Batch;
@@ -164,10 +184,16 @@ impl Projection for Audit {
         batch.entries.push(entry(event, data));
         match data {
             IdentityEvent::MemberAdded(MemberAdded { user_id, .. }) => {
-                batch.members.insert((event.tenant, *user_id), Some(event.shard));
+                let membership = Membership { shard: event.shard, until: None };
+                batch.members.insert((event.tenant, *user_id), membership);
             }
             IdentityEvent::MemberRemoved(MemberRemoved { user_id, .. }) => {
-                batch.members.insert((event.tenant, *user_id), None);
+                let membership = Membership { shard: event.shard, until: Some(event.time) };
+                batch.members.insert((event.tenant, *user_id), membership);
+            }
+            IdentityEvent::UserRegistered(data) => {
+                let person = Person { shard: event.shard, name: data.name.value().cloned() };
+                batch.people.insert(event.stream.id, person);
             }
             _ => {}
         }
@@ -178,20 +204,24 @@ impl Projection for Audit {
         if !batch.entries.is_empty() {
             write_entries(schema, connection, &batch.entries).await?;
         }
-        let mut shards = Vec::new();
-        let (mut there, mut gone) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-        for ((tenant, user), shard) in &batch.members {
-            let (tenants, users) = if shard.is_some() { &mut there } else { &mut gone };
-            tenants.push(*tenant);
-            users.push(*user);
-            shards.extend(shard.map(|shard| shard as i16));
+        let members = &batch.members;
+        if !members.is_empty() {
+            sqlx::query(schema.sql(MEMBERS))
+                .bind(members.keys().map(|(tenant, _)| *tenant).collect::<Vec<_>>())
+                .bind(members.keys().map(|(_, user)| *user).collect::<Vec<_>>())
+                .bind(members.values().map(|membership| membership.shard as i16).collect::<Vec<_>>())
+                .bind(members.values().map(|membership| membership.until).collect::<Vec<_>>())
+                .execute(&mut *connection)
+                .await?;
         }
-        if !gone.0.is_empty() {
-            sqlx::query(schema.sql(GONE)).bind(gone.0).bind(gone.1).execute(&mut *connection).await?;
-        }
-        if !there.0.is_empty() {
-            let insert = sqlx::query(schema.sql(MEMBERS)).bind(there.0).bind(there.1).bind(shards);
-            insert.execute(connection).await?;
+        let people = &batch.people;
+        if !people.is_empty() {
+            sqlx::query(schema.sql(PEOPLE))
+                .bind(people.keys().copied().collect::<Vec<_>>())
+                .bind(people.values().map(|person| person.shard as i16).collect::<Vec<_>>())
+                .bind(people.values().map(|person| person.name.as_deref()).collect::<Vec<_>>())
+                .execute(&mut *connection)
+                .await?;
         }
         Ok(())
     }

@@ -207,8 +207,10 @@ async fn the_trail_has_a_row_for_every_event_with_who_whom_and_from_where() {
     let all = world.number("select count(*) from write.journal where category = 1").await;
     assert_eq!(world.number("select count(*) from read.audit").await, all);
     assert_eq!(world.number("select count(distinct kind) from read.audit").await, 28, "every type there is");
-    let members = "select right(user_id::text, 1) from read.audit_member order by 1";
-    assert_eq!(list(&world, members).await, ["1", "2", "3", "5"], "whose accounts are shown");
+    let members = "select concat_ws(' ', right(user_id::text, 1), case when until is not null then 'left' end)
+         from read.audit_member order by 1";
+    assert_eq!(list(&world, members).await, ["1", "2", "3", "4 left", "5"], "whose accounts are shown, and until when");
+    assert_eq!(world.number("select count(*) from read.audit_person where name is not null").await, 5);
     let of_four = "select concat_ws(' ', kind, right(user_id::text, 1), address) from read.audit
          where user_id = '00000000-0000-0000-0000-00000000abc4' and kind in ('locked_out', 'password_reset_requested', 'member_removed')
          order by 1";
@@ -230,7 +232,7 @@ async fn new_projections_are_built_from_the_beginning_beside_those_that_stand_fu
     settle(&mut world.engine().await).await;
     // As after an update of an installation that did not have them.
     let new = "truncate read.account_v1, read.session_v1, read.api_key_v1, read.group_v1, read.group_member_v1, read.invitation_v1,
-             read.audit_v1, read.audit_member_v1;
+             read.audit_v1, read.audit_member_v1, read.audit_person_v1;
          delete from read.checkpoint where projection in ('directory', 'audit');
          delete from read.generation where projection in ('directory', 'audit')";
     world.sql(new).await;

@@ -92,7 +92,7 @@ async fn the_new_tables_show_a_tenant_its_own_rows_only() {
     sqlx::query("select user_id from read.user").fetch_all(&reader).await.expect("policies look into their own tables");
     let policies = "select count(*) from pg_policies where qual like '%' || schemaname || '.%member_v1%'
          and schemaname in ('read_identity_2', 'read_audit_2')";
-    assert_eq!(world.number(policies).await, 3);
+    assert_eq!(world.number(policies).await, 4);
     let open = "select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace
          where nspname like 'read\\__%' and relkind = 'r' and not (relrowsecurity and relforcerowsecurity)";
     assert_eq!(world.number(open).await, 0, "every new table has row security");

@@ -69,7 +69,7 @@ pub struct AuditQuery;
 #[Object]
 impl AuditQuery {
     /// What happened to accounts, members, groups, sessions and keys of the organisation, the newest first. What happened to
-    /// somebody's account is shown while they are a member. For administrators.
+    /// somebody's account is shown while they are a member, and who has left is still named. For administrators.
     #[graphql(complexity = "page::cost(first, child_complexity)")]
     async fn audit_trail(
         &self,
@@ -167,7 +167,8 @@ async fn rows(
     // Accounts belong to no tenant: whose are shown is the members' list to say, and the policy's.
     query.push(
         ") union all (select a.* from read.audit_member m cross join lateral (select a.* from read.audit a
-             where a.tenant = '00000000-0000-0000-0000-000000000000' and a.user_id = m.user_id",
+             where a.tenant = '00000000-0000-0000-0000-000000000000' and a.user_id = m.user_id
+               and (m.until is null or a.at <= m.until)",
     );
     push_page(&mut query, filter, page);
     query.push(") a where m.tenant = ").push_bind(tenant);
@@ -177,8 +178,8 @@ async fn rows(
     query.push(
         ")) e
          left join read.session s on s.id = e.session_id
-         left join read.user b on b.user_id = e.by_id
-         left join read.user u on u.user_id = e.user_id
+         left join read.audit_person b on b.user_id = e.by_id
+         left join read.audit_person u on u.user_id = e.user_id
          order by e.at desc, e.event_id desc limit ",
     );
     query.push_bind(page.limit());

@@ -235,6 +235,17 @@ async fn the_trail_tells_who_did_what_to_whom_and_from_where() {
     // Once somebody belongs to it, so does what happened to the account.
     world.run(&format!("insert into read.audit_member_v1 values ('{}', '{gone}', 0)", ours.tenant)).await;
     assert_eq!(trail("types: [\"password_changed\"]").await.len(), 2);
+    // Once they have left, what came after that is theirs again; what was before stays told, and by name.
+    world
+        .run(&format!(
+            "insert into read.audit_person_v1 values ('{gone}', 0, 'Gone');
+             update read.audit_member_v1 set until = (select min(at) from read.audit_v1 where user_id = '{gone}' and kind = 'password_changed')
+                 - interval '1 microsecond' where user_id = '{gone}'"
+        ))
+        .await;
+    assert_eq!(trail("types: [\"password_changed\"]").await.len(), 1);
+    let all = pages(&world, &token, "auditTrail", "", 9, fields).await;
+    assert_eq!(all[1]["user"], person(gone, Some("Gone")));
 }
 
 #[tokio::test]

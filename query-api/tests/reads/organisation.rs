@@ -56,6 +56,7 @@ impl Organisation {
                  insert into read.invitation_v1 values
                      ('{tenant}', '{invitation}', 0, '{word}@docket.example', 'admin', '{admin}', now(), now() + interval '1 day');
                  insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
+                 insert into read.audit_person_v1 values ('{admin}', 0, '{word}');
                  insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values
                      ('{event}', '{tenant}', 0, 'group_member_added', now(), '{admin}', '{session}', null, '{admin}', '{group}'),
                      ('{own}', '{nil}', 0, 'locked_out', now(), null, null, '{word}', '{admin}', null)"
