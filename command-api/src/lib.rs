@@ -19,6 +19,7 @@ mod openapi;
 mod organisation;
 pub mod people;
 pub mod recover;
+pub mod roles;
 mod run;
 pub mod scheduler;
 pub mod setup;

@@ -10,11 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    error::RouteError,
-    session::{self, token_role},
-};
-use crate::{openapi::SessionProblems, state::State};
+use super::{error::RouteError, session};
+use crate::{openapi::SessionProblems, roles::token_role, state::State};
 
 /// Whoever asks.
 #[derive(Debug, Serialize, ToSchema)]

@@ -15,12 +15,13 @@ use uuid::Uuid;
 use super::{
     Manage,
     error::RouteError,
-    resource::{InvitationView, OrganisationView, told},
+    resource::{InvitationView, OrganisationView},
     run,
 };
 use crate::{
     envelope::{Envelope, made_id},
     openapi::{ManageProblems, ManageWithBodyProblems},
+    roles::event_role,
     state::State,
 };
 
@@ -61,7 +62,7 @@ pub(super) async fn invite(
     let created = StatusCode::CREATED.as_u16();
     let context = envelope.context(hash, Statuses { changed: created, unchanged: created });
     let invitation_id = made_id(&context);
-    let invite = InviteMember { invitation_id, email: email.expose_secret().to_owned(), role: told(role) };
+    let invite = InviteMember { invitation_id, email: email.expose_secret().to_owned(), role: event_role(role) };
     let done = run::run(&state, &context, OrganisationCommand::Invite(invite)).await?;
     done.opened(&state, invitation_id).await?.answer(|organisation| InvitationView::of(invitation_id, organisation))
 }

@@ -15,12 +15,13 @@ use uuid::Uuid;
 use super::{
     Manage,
     error::RouteError,
-    resource::{MemberView, OrganisationView, told},
+    resource::{MemberView, OrganisationView},
     run,
 };
 use crate::{
     envelope::{Envelope, Needs},
     openapi::{ManageProblems, ManageWithBodyProblems},
+    roles::event_role,
     state::State,
 };
 
@@ -57,7 +58,7 @@ pub(super) async fn change_role(
     Path(user_id): Path<Uuid>,
     Json { value: Request { role }, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
-    let command = OrganisationCommand::ChangeRole(AddMember { user_id, role: told(role) });
+    let command = OrganisationCommand::ChangeRole(AddMember { user_id, role: event_role(role) });
     let done = run::run(&state, &envelope.context(hash, Statuses::default()), command).await?;
     done.answer(|organisation| MemberView::of(user_id, organisation))
 }

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use docket_domain::identity::Organisation;
-use docket_events::identity;
 use docket_platform::auth::Role;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::roles::token_role;
 
 /// An organisation in short.
 #[derive(Debug, Serialize, ToSchema)]
@@ -99,7 +100,7 @@ impl OrganisationView {
             member_count: state.members.len(),
             invitation_count: state.invitations.len(),
             group_count: state.groups.len(),
-            second_factor: state.second_factor.as_ref().map(|roles| roles.iter().copied().map(shown).collect()),
+            second_factor: state.second_factor.as_ref().map(|roles| roles.iter().copied().map(token_role).collect()),
         })
     }
 }
@@ -109,14 +110,14 @@ impl InvitationView {
     pub(super) fn of(id: Uuid, state: &Organisation) -> Option<Self> {
         let invitation = state.invitations.get(&id)?;
         let email = invitation.email.value().cloned();
-        Some(Self { id, email, role: shown(invitation.role), expires_at: invitation.expires_at })
+        Some(Self { id, email, role: token_role(invitation.role), expires_at: invitation.expires_at })
     }
 }
 
 impl MemberView {
     pub(super) fn of(user_id: Uuid, state: &Organisation) -> Option<Self> {
         let groups = state.groups.iter().filter(|(_, group)| group.members.contains(&user_id)).map(|(id, _)| *id);
-        Some(Self { user_id, role: shown(state.role_of(user_id)?), groups: groups.collect() })
+        Some(Self { user_id, role: token_role(state.role_of(user_id)?), groups: groups.collect() })
     }
 }
 
@@ -131,26 +132,6 @@ impl JoinedView {
     /// `user_id` in the organisation `id`.
     pub(crate) fn of(user_id: Uuid, id: Uuid, state: &Organisation) -> Option<Self> {
         let organisation = JoinedOrganisation { id, name: state.name.clone()? };
-        Some(Self { user_id, role: shown(state.role_of(user_id)?), organisation })
-    }
-}
-
-/// A role as tokens and answers name it.
-const fn shown(role: identity::Role) -> Role {
-    match role {
-        identity::Role::Admin => Role::Admin,
-        identity::Role::Reviewer => Role::Reviewer,
-        identity::Role::Requester => Role::Requester,
-        identity::Role::Analyst => Role::Analyst,
-    }
-}
-
-/// A role as events name it.
-pub(super) const fn told(role: Role) -> identity::Role {
-    match role {
-        Role::Admin => identity::Role::Admin,
-        Role::Reviewer => identity::Role::Reviewer,
-        Role::Requester => identity::Role::Requester,
-        Role::Analyst => identity::Role::Analyst,
+        Some(Self { user_id, role: token_role(state.role_of(user_id)?), organisation })
     }
 }

@@ -9,13 +9,8 @@ use docket_platform::{auth::Role, http::Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{
-    Manage,
-    error::RouteError,
-    resource::{OrganisationView, told},
-    run,
-};
-use crate::{envelope::Envelope, openapi::ManageWithBodyProblems, state::State};
+use super::{Manage, error::RouteError, resource::OrganisationView, run};
+use crate::{envelope::Envelope, openapi::ManageWithBodyProblems, roles::event_role, state::State};
 
 /// Of whom.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,6 +45,6 @@ pub(super) async fn handler(
     envelope: Envelope<Manage>,
     Json { value: Request { roles }, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
-    let command = OrganisationCommand::DemandSecondFactor(roles.into_iter().map(told).collect());
+    let command = OrganisationCommand::DemandSecondFactor(roles.into_iter().map(event_role).collect());
     run::run(&state, &envelope.context(hash, Statuses::default()), command).await?.in_short()
 }

@@ -16,9 +16,9 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use docket_command_api::{Config, State, router, setup};
+use docket_command_api::{Config, State, roles::event_role, router, setup};
 use docket_domain::identity::{AddMember, Organisation, OrganisationCommand, decide_organisation};
-use docket_events::{Category, StreamId, identity};
+use docket_events::{Category, StreamId};
 use docket_log::{
     Bell, CommandContext, Installation, Mode, Outcome, Store, StoreOptions, Topic, migrate::migrate, revocations,
 };
@@ -214,12 +214,7 @@ impl App {
 
     pub async fn member_of(&self, organisation: Uuid, name: &str, role: Role) -> Member {
         let email = format!("{name}@example.org");
-        let told = match role {
-            Role::Admin => identity::Role::Admin,
-            Role::Reviewer => identity::Role::Reviewer,
-            Role::Requester => identity::Role::Requester,
-            Role::Analyst => identity::Role::Analyst,
-        };
+        let told = event_role(role);
         let password = format!("{name}'s password").into();
         let user = setup::create_user_in(&self.store, organisation, &email, name, told, password).await.unwrap();
         let principal = Principal::member(user.user_id, organisation, role);
@@ -229,12 +224,7 @@ impl App {
 
     /// Lets a user who exists belong to another organisation too.
     pub async fn join(&self, organisation: Uuid, user: Uuid, role: Role) {
-        let role = match role {
-            Role::Admin => identity::Role::Admin,
-            Role::Reviewer => identity::Role::Reviewer,
-            Role::Requester => identity::Role::Requester,
-            Role::Analyst => identity::Role::Analyst,
-        };
+        let role = event_role(role);
         docket_command_api::auth::memberships::hint(self.store.pool(), user, organisation).await.unwrap();
         let command = OrganisationCommand::AddMember(AddMember { user_id: user, role });
         let context = CommandContext { tenant: organisation, ..CommandContext::default() };

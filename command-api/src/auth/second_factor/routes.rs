@@ -19,14 +19,9 @@ use uuid::Uuid;
 
 use super::{RECOVERY_CODES, SECRET_BYTES, generate_recovery_code, journal, normalise, rows, step_of, totp};
 use crate::{
-    auth::{
-        attempts,
-        change_password::prove,
-        error::RouteError,
-        origin::Origin,
-        session::{self, event_role},
-    },
+    auth::{attempts, change_password::prove, error::RouteError, origin::Origin, session},
     openapi::SecondFactorProblems,
+    roles::event_role,
     state::State,
 };
 

@@ -21,7 +21,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{TOKEN_LIFETIME, error::RouteError, origin::Origin};
-use crate::state::State;
+use crate::{roles::token_role, state::State};
 
 pub(crate) use rows::Row;
 pub use rows::forget_old;
@@ -45,26 +45,6 @@ pub(super) struct Tokens {
     pub(super) refresh: SecretString,
     pub(super) session: Row,
     pub(super) member: Member,
-}
-
-/// The role as tokens name it.
-pub(crate) const fn token_role(role: identity::Role) -> Role {
-    match role {
-        identity::Role::Admin => Role::Admin,
-        identity::Role::Reviewer => Role::Reviewer,
-        identity::Role::Requester => Role::Requester,
-        identity::Role::Analyst => Role::Analyst,
-    }
-}
-
-/// The role as events name it.
-pub(crate) const fn event_role(role: Role) -> identity::Role {
-    match role {
-        Role::Admin => identity::Role::Admin,
-        Role::Reviewer => identity::Role::Reviewer,
-        Role::Requester => identity::Role::Requester,
-        Role::Analyst => identity::Role::Analyst,
-    }
 }
 
 /// The state of a stream of this category.
