@@ -66,8 +66,14 @@ impl Client {
 
     /// One request about an account, at the process whose turn it is; none: no answer.
     pub async fn auth(&self, what: &str, access: Option<&str>, body: &Value) -> Option<(u16, Value)> {
+        self.auth_as("a client", what, access, body).await
+    }
+
+    /// The same by a program that calls itself `agent`.
+    pub async fn auth_as(&self, agent: &str, what: &str, access: Option<&str>, body: &Value) -> Option<(u16, Value)> {
         let process = self.turn.fetch_add(1, Ordering::Relaxed) % self.addresses.len();
         let mut request = self.http.post(format!("{}/api/v1/auth/{what}", self.addresses[process])).json(body);
+        request = request.header("user-agent", agent);
         if let Some(access) = access {
             request = request.bearer_auth(access);
         }

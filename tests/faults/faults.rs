@@ -23,8 +23,9 @@ const FREEZES: [&str; 6] = [
     "relay.before_mark",
 ];
 
-/// Steps of logging in and going on.
-const OF_SESSIONS: [&str; 2] = ["login.before_rows", "refresh.before_answer"];
+/// Steps of logging in, going on, and telling people of it by mail.
+const OF_ACCOUNTS: [&str; 4] =
+    ["login.before_rows", "refresh.before_answer", "reactor.before_delivery", "reactor.after_delivery"];
 
 /// Something that is done to a running system. The number is that of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,14 +178,14 @@ impl Fault {
         all.push(Self::HoldShard(rng.random_range(0..crate::topology::SHARDS)));
         all.extend(["consultation", "consultation_stats"].choose(rng).map(|projection| Self::Rebuild(projection)));
         let is_here = |step: &&str| match step.split('.').next() {
-            Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh") => true,
+            Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh" | "reactor") => true,
             Some("relay") => place.kafka,
             // Of commands that an operator starts.
             _ => false,
         };
-        for step in STEPS.into_iter().chain(OF_SESSIONS).filter(is_here) {
+        for step in STEPS.into_iter().chain(OF_ACCOUNTS).filter(is_here) {
             let most = match step.split('.').next() {
-                Some("scheduler" | "login") => 4,
+                Some("scheduler" | "login" | "reactor") => 4,
                 Some("refresh") => 20,
                 _ => 40,
             };

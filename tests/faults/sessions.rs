@@ -60,7 +60,10 @@ enum Renewed {
 /// Logs in, renews and ends sessions until `stop`.
 pub async fn work(client: Client, mut rng: StdRng, person: usize, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let Some(mut chain) = begin(&client, person).await else {
+        // Every other login is from a program that was not seen before.
+        let agent =
+            if rng.random_bool(0.5) { format!("program {:x}", rng.random::<u64>()) } else { "a client".to_owned() };
+        let Some(mut chain) = begin(&client, person, &agent).await else {
             sleep(PAUSE * 5).await;
             continue;
         };
@@ -83,9 +86,9 @@ pub async fn work(client: Client, mut rng: StdRng, person: usize, stop: Cancella
     }
 }
 
-async fn begin(client: &Client, person: usize) -> Option<Chain> {
+async fn begin(client: &Client, person: usize, agent: &str) -> Option<Chain> {
     let body = client.people().credentials(person);
-    let (status, answer) = client.auth("login", None, &body).await?;
+    let (status, answer) = client.auth_as(agent, "login", None, &body).await?;
     if status == 503 {
         return None;
     }

@@ -89,6 +89,8 @@ impl Topology {
             ("DOCKET_DATA_DIR", folder.display().to_string()),
             ("DOCKET_PROJECTOR_LEASE_TTL", LEASE.as_secs().to_string()),
             ("DOCKET_RELAY_LEASE_TTL", LEASE.as_secs().to_string()),
+            ("DOCKET_DELIVERY_RETRY", "500ms".to_owned()),
+            ("DOCKET_DELIVERY_TIMEOUT", "2s".to_owned()),
         ]);
         let start = |number: usize, role: &'static str, name: &str| {
             let mut environment = environment.clone();
@@ -118,6 +120,7 @@ impl Topology {
             _reaper: reaper,
         };
         topology.ready().await?;
+        topology.registered().await?;
         Ok(topology)
     }
 
@@ -188,6 +191,22 @@ impl Topology {
             self.answers(address).await?;
         }
         Ok(())
+    }
+
+    /// Waits until the reactors have said from where on they note what is to be done.
+    async fn registered(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shards: i64 = sqlx::query_scalar("select count(*) from react.checkpoint where category = 1")
+                .fetch_one(&self.owner)
+                .await
+                .context("reading how far the reactors are")?;
+            if shards >= i64::from(SHARDS) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the reactors did not begin within {} s", PATIENCE.as_secs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn answers(&self, address: &str) -> Result<()> {
@@ -269,7 +288,8 @@ impl Topology {
             self.processes().for_each(|process| process.set(PREFIX, prefix.clone()));
         }
         self.processes().for_each(|process| process.come_back());
-        self.ready().await
+        self.ready().await?;
+        self.registered().await
     }
 
     /// Ends everything in order.

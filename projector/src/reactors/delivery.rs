@@ -68,7 +68,7 @@ enum Unprepared {
     Database(#[from] sqlx::Error),
     #[error("the journal cannot be read")]
     Read(#[from] ReadError),
-    #[error("the event is not in the journal any more")]
+    #[error("the event is not in the journal")]
     Gone,
     #[error("the event is known to a newer release alone")]
     Unknown,
@@ -80,10 +80,11 @@ impl From<Unprepared> for DeliveryError {
     fn from(error: Unprepared) -> Self {
         let reason = error.to_string();
         match error {
-            Unprepared::Database(_) | Unprepared::Read(_) | Unprepared::Unknown => {
+            // What a restored database lacks is brought back by `docket recover`.
+            Unprepared::Database(_) | Unprepared::Read(_) | Unprepared::Unknown | Unprepared::Gone => {
                 Self::Passing { reason, retry_after: None }
             }
-            Unprepared::Gone | Unprepared::Unreadable(_) => Self::Lasting(reason),
+            Unprepared::Unreadable(_) => Self::Lasting(reason),
         }
     }
 }

@@ -205,6 +205,27 @@ async fn what_will_never_work_is_given_up_at_once_and_what_is_moot_is_done() {
 }
 
 #[tokio::test]
+async fn what_a_restored_database_lacks_waits_until_it_is_brought_back() {
+    let world = World::new().await;
+    let mut engine = noting(&world).await;
+    world.say(consultation(1), requested("one")).await;
+    settle(&mut engine).await;
+    world.sql("create table public.lost as select * from write.journal; delete from write.journal").await;
+    let told = Told::taking();
+    let dispatching = world.dispatch(told.clone(), Patience { attempts: 100, ..quick() });
+    let tried = async {
+        while world.letters(State::Pending).await.iter().any(|letter| letter.attempts < 2) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), tried).await.expect("tried twice in vain");
+    assert_eq!((told.given().len(), world.letters(State::Dead).await.len()), (0, 0));
+    world.sql("insert into write.journal select * from public.lost").await;
+    world.until(State::Done, 2).await;
+    dispatching.stop().await;
+}
+
+#[tokio::test]
 async fn what_nobody_delivers_waits_untried_for_somebody_who_does() {
     let world = World::new().await;
     let mut engine = noting(&world).await;

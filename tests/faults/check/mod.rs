@@ -11,6 +11,7 @@
 //! | `folds` | every stream folds, has one outcome at most, and kept its deadline; snapshots are what a fold gives |
 //! | `deadlines` | what the clock has to end is what is pending, and nothing overdue is left |
 //! | `sessions` | a session ends for a reason, once, and whatever has ended is refused by both processes |
+//! | `mails` | each login from somewhere new is told to its user, and nothing else is |
 //! | `idempotency` | the memory of answers holds what was acknowledged |
 //! | `read model` | the rows equal a projection from zero, and nothing is parked |
 //! | `topic` | Kafka holds what the journal holds, event by event, in order, and nothing else |
@@ -19,6 +20,7 @@
 //! Owns the order of the checks. The journal only grows, so each check reads what is new since the last; a full one reads all.
 
 mod journal;
+mod mails;
 mod quiet;
 mod streams;
 #[cfg(test)]
@@ -74,6 +76,7 @@ impl Checker {
             books.fresh.clear();
         }
         sessions::check_refusals(client, findings).await?;
+        mails::check(topology, findings).await?;
         connection.close().await.context("ending the check's transaction")?;
         check_read_model(topology, findings).await?;
         if topology.is_on_kafka().await? {

@@ -223,6 +223,10 @@ fn a_topic_may_repeat_events_and_nothing_else() {
     assert_eq!(compare(&[1, 2, 3, 2, 3, 4, 1, 5], &as_it_is), Vec::<String>::new());
     let gap = compare(&[1, 2, 4, 5], &as_it_is);
     assert_eq!(gap, ["consultation/0 goes from sequence 2 to 4"]);
+    let emptied = compare(&[4, 5, 1, 2, 3, 4, 5], &as_it_is);
+    assert_eq!(emptied, Vec::<String>::new(), "what was on its way while a broker was emptied");
+    let beginning = compare(&[4, 5], &as_it_is);
+    assert_eq!(beginning, ["consultation/0 goes from sequence 0 to 4"]);
     let short = compare(&[1, 2, 3], &as_it_is);
     assert_eq!(short, ["consultation/0 ends with sequence 3, and the journal with 5"]);
     let unknown = compare(&[1, 2, 3, 4, 5, 6], &as_it_is);
