@@ -55,6 +55,11 @@ pub(crate) fn of_breaker(error: BreakerError<ExecuteError>) -> Problem {
     }
 }
 
+/// A refusal that no request can bring about.
+pub(crate) fn unexpected(refusal: &Refusal) -> BreakerError<ExecuteError> {
+    BreakerError::Failed(ExecuteError::Internal(refusal.to_string()))
+}
+
 /// What a failed query answers.
 pub(crate) fn of_query(error: BreakerError<sqlx::Error>) -> Problem {
     match error {

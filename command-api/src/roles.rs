@@ -1,7 +1,7 @@
-//! Roles as events name them, and as tokens and answers do.
+//! Roles and scopes as events name them, and as tokens and answers do.
 
 use docket_events::identity;
-use docket_platform::auth::Role;
+use docket_platform::auth::{Role, Scope};
 
 /// The role as tokens and answers name it.
 #[must_use]
@@ -22,5 +22,29 @@ pub const fn event_role(role: Role) -> identity::Role {
         Role::Reviewer => identity::Role::Reviewer,
         Role::Requester => identity::Role::Requester,
         Role::Analyst => identity::Role::Analyst,
+    }
+}
+
+/// The scope as keys and answers name it.
+#[must_use]
+pub const fn token_scope(scope: identity::Scope) -> Scope {
+    match scope {
+        identity::Scope::ConsultationAsk => Scope::ConsultationAsk,
+        identity::Scope::ConsultationRead => Scope::ConsultationRead,
+        identity::Scope::ConsultationComment => Scope::ConsultationComment,
+        identity::Scope::ConsultationWithdraw => Scope::ConsultationWithdraw,
+        identity::Scope::IdentityRead => Scope::IdentityRead,
+    }
+}
+
+/// The scope as events name it.
+#[must_use]
+pub const fn event_scope(scope: Scope) -> identity::Scope {
+    match scope {
+        Scope::ConsultationAsk => identity::Scope::ConsultationAsk,
+        Scope::ConsultationRead => identity::Scope::ConsultationRead,
+        Scope::ConsultationComment => identity::Scope::ConsultationComment,
+        Scope::ConsultationWithdraw => identity::Scope::ConsultationWithdraw,
+        Scope::IdentityRead => identity::Scope::IdentityRead,
     }
 }

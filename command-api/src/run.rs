@@ -1,6 +1,6 @@
-//! The one way of every command: into the journal, unless too much waits to be published, and an answer with its headers out.
+//! The one way of every command: into the journal, and an answer with its headers out.
 //!
-//! Owns the order of that and the headers. It must not know what is commanded, nor how a refusal reads.
+//! Owns when a command is taken, and the headers. It must not know what is commanded, nor how a refusal reads.
 
 use axum::{
     Json,
@@ -26,8 +26,6 @@ pub(crate) enum NotDone<R> {
     Refused(R),
     /// Not judged, or not written.
     Failed(BreakerError<ExecuteError>),
-    /// Not taken: too much waits to be published.
-    Backlog,
 }
 
 impl<R> From<BreakerError<ExecuteError>> for NotDone<R> {
@@ -36,24 +34,25 @@ impl<R> From<BreakerError<ExecuteError>> for NotDone<R> {
     }
 }
 
-/// Decides and journals a command on `stream`.
-pub(crate) async fn run<A: Aggregate, R>(
+/// Decides and journals a command on `stream`, however far the relay is behind.
+pub(crate) async fn journal<A: Aggregate, R>(
     state: &State,
     context: &CommandContext,
     stream: StreamId,
     decide: impl FnMut(&A, DateTime<Utc>) -> Decided<A::Event, R>,
 ) -> Result<Accepted<A>, NotDone<R>> {
-    if state.backlog.is_full() && !was_answered(state, context).await? {
-        return Err(NotDone::Backlog);
-    }
     match state.guarded(state.store.execute(context, stream, decide)).await? {
         Outcome::Accepted(accepted) => Ok(accepted),
         Outcome::Refused(refusal) => Err(NotDone::Refused(refusal)),
     }
 }
 
-/// Whether this is a repetition of what was done: it adds nothing, and gets its answer in any case.
-async fn was_answered(state: &State, context: &CommandContext) -> Result<bool, BreakerError<ExecuteError>> {
+/// Whether there is room for one more of the commands that come in numbers: not while too much waits to be published. A repetition of what
+/// was done adds nothing, and gets its answer in any case.
+pub(crate) async fn has_room(state: &State, context: &CommandContext) -> Result<bool, BreakerError<ExecuteError>> {
+    if !state.backlog.is_full() {
+        return Ok(true);
+    }
     let Some(key) = &context.idempotency else { return Ok(false) };
     let answered = async { Ok(state.store.answered(key.id).await?.is_some()) };
     state.guarded(answered).await

@@ -159,7 +159,7 @@ pub async fn first_start(store: &Store, options: FirstStartOptions) -> Result<Op
 /// # Errors
 /// See [`SetupError`].
 pub async fn create_organisation(store: &Store, id: Uuid, name: &str) -> Result<(), SetupError> {
-    let command = OrganisationCommand::Create(CreateOrganisation { name: name.to_owned(), admin: None });
+    let command = OrganisationCommand::Create(CreateOrganisation { name: name.to_owned(), admin: None, from: None });
     let context = CommandContext { tenant: id, metadata: by_setup(), ..CommandContext::default() };
     let stream = StreamId::new(Category::Identity, id);
     match store
@@ -259,7 +259,7 @@ impl<'a> Setup<'a> {
         let Plan { user_id, email, name, .. } = plan;
         let claim = Claim { kind: "email", value: self.accounts.email_hmac(email).await? };
         let context = CommandContext { claims: vec![claim], metadata: by_setup(), ..CommandContext::default() };
-        let command = RegisterUser { user_id: *user_id, email: email.clone(), name: name.clone() };
+        let command = RegisterUser { user_id: *user_id, email: email.clone(), name: name.clone(), from: None };
         let stream = StreamId::new(Category::Identity, *user_id);
         let decide = |state: &User, _| register_user(state, command.clone());
         let mut user = match self.store.execute(&context, stream, decide).await {

@@ -16,11 +16,12 @@ use utoipa::ToSchema;
 
 use super::{
     error::{KeyProblems, RouteError},
-    resource::{self, WithSecret},
+    resource::WithSecret,
     run,
 };
 use crate::{
     envelope::{Envelope, Needs},
+    roles::event_scope,
     state::State,
 };
 
@@ -72,7 +73,7 @@ pub(super) async fn handler(
     Json { value: Request { name, scopes, expires_at }, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
     let tenant = envelope.principal.tenant;
-    let scopes = scopes.into_iter().map(resource::told).collect();
+    let scopes = scopes.into_iter().map(event_scope).collect();
     let command = CreateApiKey { name, scopes, created_by: envelope.principal.id, expires_at };
     let statuses = Statuses { changed: StatusCode::CREATED.as_u16(), ..Statuses::default() };
     let context = envelope.context(hash, statuses);

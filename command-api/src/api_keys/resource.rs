@@ -1,12 +1,13 @@
-//! The API key as the answer to a command. Owns its shape, and the names of scopes on either side of it.
+//! The API key as the answer to a command. Owns its shape.
 
 use chrono::{DateTime, Utc};
 use docket_domain::identity::ApiKey;
-use docket_events::identity;
 use docket_platform::auth::{Scope, api_keys::ApiKeySecret};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::roles::token_scope;
 
 /// An API key. Its secret is no part of it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +42,7 @@ impl ApiKeyView {
             id,
             version,
             name: key.name,
-            scopes: key.scopes.into_iter().map(allowed).collect(),
+            scopes: key.scopes.into_iter().map(token_scope).collect(),
             created_by: key.created_by,
             created_at: key.created_at,
             expires_at: key.expires_at,
@@ -72,26 +73,4 @@ pub(super) const SHOWN_BEFORE: &str =
 
 fn shown<S: serde::Serializer>(secret: &Option<ApiKeySecret>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(ApiKeySecret::expose).serialize(serializer)
-}
-
-/// A scope as events name it.
-pub(super) const fn told(scope: Scope) -> identity::Scope {
-    match scope {
-        Scope::ConsultationAsk => identity::Scope::ConsultationAsk,
-        Scope::ConsultationRead => identity::Scope::ConsultationRead,
-        Scope::ConsultationComment => identity::Scope::ConsultationComment,
-        Scope::ConsultationWithdraw => identity::Scope::ConsultationWithdraw,
-        Scope::IdentityRead => identity::Scope::IdentityRead,
-    }
-}
-
-/// A scope of an event as requests are held against it.
-pub(super) const fn allowed(scope: identity::Scope) -> Scope {
-    match scope {
-        identity::Scope::ConsultationAsk => Scope::ConsultationAsk,
-        identity::Scope::ConsultationRead => Scope::ConsultationRead,
-        identity::Scope::ConsultationComment => Scope::ConsultationComment,
-        identity::Scope::ConsultationWithdraw => Scope::ConsultationWithdraw,
-        identity::Scope::IdentityRead => Scope::IdentityRead,
-    }
 }

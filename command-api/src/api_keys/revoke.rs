@@ -2,7 +2,7 @@
 
 use axum::{http::StatusCode, response::Response};
 use docket_domain::identity::revoke_api_key;
-use docket_log::{Accepted, Statuses};
+use docket_log::Accepted;
 use docket_platform::{
     auth::{api_keys::forget_secrets, permissions::Action},
     db,
@@ -20,9 +20,6 @@ use crate::{
     run::answer,
     state::State,
 };
-
-/// There is no body to be repeated.
-const NO_BODY: [u8; 32] = [0; 32];
 
 pub(super) struct Revoke;
 
@@ -55,7 +52,7 @@ pub(super) async fn handler(
     Path(id): Path<Uuid>,
 ) -> Result<Response, RouteError> {
     let tenant = envelope.principal.tenant;
-    let context = envelope.context(NO_BODY, Statuses::default());
+    let context = envelope.context_of_nothing();
     let Accepted { stream, state: key, version, position, .. } =
         run::run(&state, &context, id, |key, _| revoke_api_key(key)).await?;
     let forget = async {

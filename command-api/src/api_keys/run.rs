@@ -7,7 +7,7 @@ use docket_domain::{
     identity::{ApiKey, Refusal},
 };
 use docket_events::{Category, StreamId, identity::IdentityEvent};
-use docket_log::{Accepted, CommandContext, ExecuteError, Outcome};
+use docket_log::{Accepted, CommandContext, ExecuteError};
 use docket_platform::{
     auth::api_keys::{ApiKeySecret, NewSecret, keep_secret},
     breaker::BreakerError,
@@ -17,28 +17,32 @@ use uuid::Uuid;
 
 use super::{
     error::RouteError,
-    resource::{ApiKeyView, SHOWN_BEFORE, WithSecret, allowed},
+    resource::{ApiKeyView, SHOWN_BEFORE, WithSecret},
 };
-use crate::{run::answer, state::State};
+use crate::{
+    roles::token_scope,
+    run::{NotDone, answer, journal},
+    state::State,
+};
 
 /// What a key is commanded.
 pub(super) type Done = Accepted<ApiKey>;
 
-/// Decides and journals on the key `id`. How far the relay is behind does not matter: keys are few, and a revocation waits for nobody.
+/// Decides and journals on the key `id`, however far the relay is behind: keys are few, and a revocation waits for nobody.
 pub(super) async fn run(
     state: &State,
     context: &CommandContext,
     id: Uuid,
-    mut decide: impl FnMut(&ApiKey, DateTime<Utc>) -> Decided<IdentityEvent, Refusal>,
+    decide: impl FnMut(&ApiKey, DateTime<Utc>) -> Decided<IdentityEvent, Refusal>,
 ) -> Result<Done, RouteError> {
-    let stream = StreamId::new(Category::Identity, id);
-    let execute = state.store.execute(context, stream, |key: &ApiKey, now| decide(key, now));
-    match state.guarded(execute).await {
-        Ok(Outcome::Accepted(accepted)) => Ok(accepted),
-        Ok(Outcome::Refused(refusal)) => Err(refusal.into()),
+    match journal(state, context, StreamId::new(Category::Identity, id), decide).await {
+        Ok(accepted) => Ok(accepted),
+        Err(NotDone::Refused(refusal)) => Err(refusal.into()),
         // No version of what does not exist can match. It reads like any other that is not there.
-        Err(BreakerError::Failed(ExecuteError::VersionMismatch { actual: 0 })) => Err(Refusal::NotFound.into()),
-        Err(error) => Err(error.into()),
+        Err(NotDone::Failed(BreakerError::Failed(ExecuteError::VersionMismatch { actual: 0 }))) => {
+            Err(Refusal::NotFound.into())
+        }
+        Err(NotDone::Failed(error)) => Err(error.into()),
     }
 }
 
@@ -61,7 +65,7 @@ async fn new_secret(
     key: &ApiKey,
 ) -> Result<ApiKeySecret, RouteError> {
     let secret = ApiKeySecret::generate();
-    let scopes: Vec<_> = key.scopes.iter().copied().map(allowed).collect();
+    let scopes: Vec<_> = key.scopes.iter().copied().map(token_scope).collect();
     let new = NewSecret { key: id, tenant, version, scopes: &scopes, expires_at: key.expires_at };
     let keep = async {
         let mut door = db::tenant_transaction(state.store.pool(), tenant).await?;

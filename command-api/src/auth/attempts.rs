@@ -9,9 +9,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use docket_domain::identity::{User, lock_out};
-use docket_events::{Category, Personal, StreamId};
-use docket_log::{CommandContext, ExecuteError, Outcome};
+use docket_domain::identity::lock_out;
+use docket_events::Personal;
+use docket_log::CommandContext;
 use docket_platform::{Problem, breaker::BreakerError, db, http::ClientAddress, ids};
 use sqlx::PgConnection;
 use tokio::sync::Semaphore;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{
     error::RouteError,
     password::{PasswordError, Verdict},
+    user,
 };
 use crate::{error, state::State};
 
@@ -347,23 +348,11 @@ async fn note(state: &State, counted: &Counted, user: Option<Uuid>, wait: Durati
     }
     // Without an account a stream is asked that nobody has.
     let user = user.unwrap_or_else(ids::new_id);
-    if let Err(error) = journal(state, user, counted.from, wait).await {
-        tracing::warn!(%error, "a lock-out is not on record");
-    }
-}
-
-async fn journal(
-    state: &State,
-    user: Uuid,
-    from: ClientAddress,
-    wait: Duration,
-) -> Result<(), BreakerError<ExecuteError>> {
-    let from = from.0.map(|address| Personal::known(user, address.to_string()));
-    let stream = StreamId::new(Category::Identity, user);
+    let from = counted.from.0.map(|address| Personal::known(user, address.to_string()));
     let context = CommandContext::default();
-    let decided = state.store.execute(&context, stream, |user: &User, now| lock_out(user, now + wait, from.clone()));
-    match state.guarded(decided).await? {
-        Outcome::Accepted(_) | Outcome::Refused(_) => Ok(()),
+    let noted = user::command(state, &context, user, |user, now| lock_out(user, now + wait, from.clone()));
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, "a lock-out is not on record");
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) async fn handler(
     let account = attempts::proving(&state, principal.id, from, proof).await?;
     let hash = state.hasher.hash(new_password).await?;
     // The event first: a change that nobody can see in the history is worse than one that has to be repeated.
-    let change = Change { proof: PasswordProof::OldPassword, kept: principal.session };
-    if !journal(&state, origin.of_oneself(&principal), account.user_id, change).await? {
+    let change = Change { proof: PasswordProof::OldPassword, kept: principal.session, from: None };
+    if !journal(&state, &origin.of_oneself(&principal), account.user_id, &change).await? {
         return Err(RouteError::WrongPassword);
     }
     if state.guarded_query(state.accounts.replace_hash(&account, &hash)).await? {

@@ -1,7 +1,6 @@
 //! Why a request about an account is not done, and how that is said. Owns the mapping to HTTP, exhaustively.
 
 use axum::response::{IntoResponse, Response};
-use docket_domain::identity::Refusal;
 use docket_log::ExecuteError;
 use docket_platform::{Problem, auth::AuthError, breaker::BreakerError};
 
@@ -57,13 +56,6 @@ pub(crate) enum RouteError {
 impl From<Problem> for RouteError {
     fn from(problem: Problem) -> Self {
         Self::Refused(problem)
-    }
-}
-
-impl RouteError {
-    /// A refusal that no request can bring about.
-    pub(crate) fn unexpected(refusal: &Refusal) -> Self {
-        Self::Journal(BreakerError::Failed(ExecuteError::Internal(refusal.to_string())))
     }
 }
 

@@ -4,7 +4,7 @@
 //! cut off anywhere is gone on with by the same link; of several at once the one that uses the token up sets the password.
 
 use docket_domain::identity::{Invitation, Organisation, RegisterUser, User, check_name, register_invited};
-use docket_events::{Category, Metadata, StreamId};
+use docket_events::{Category, StreamId};
 use docket_log::{Claim, CommandContext, ExecuteError, Outcome, faults};
 use docket_platform::{
     auth::mailed::{self, Invited, Purpose},
@@ -14,7 +14,7 @@ use docket_platform::{
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{password, register::RouteError, registration};
+use super::{origin::Origin, password, register::RouteError, registration};
 use crate::{
     organisation::{self, JoinedView},
     state::State,
@@ -23,6 +23,7 @@ use crate::{
 /// Registers whoever has the token of an invitation, and lets them join.
 pub(super) async fn register(
     state: &State,
+    origin: &Origin,
     token: &SecretString,
     name: &str,
     password: SecretString,
@@ -35,13 +36,12 @@ pub(super) async fn register(
     let user = Uuid::new_v5(&invited.invitation, b"user");
     // None: nobody can accept it any more, unless it was this user who did and was cut off.
     if let Some(email) = address(state, invited).await? {
-        let command = RegisterUser { user_id: user, email, name };
-        if !is_registered(state, command, &hash, invited.tenant).await? {
+        let command = RegisterUser { user_id: user, email, name, from: origin.address_of(user) };
+        if !is_registered(state, origin, command, &hash, invited.tenant).await? {
             return Err(RouteError::AccountExists);
         }
     }
-    let by = Metadata { principal: Some(user), ..Metadata::default() };
-    let joined = organisation::join(state, user, invited, by).await?.ok_or(RouteError::InvalidToken)?;
+    let joined = organisation::join(state, origin, user, None, invited).await?.ok_or(RouteError::InvalidToken)?;
     faults::step("join.before_write");
     if !state.guarded(write(state, user, &hash, token)).await? {
         return Err(RouteError::InvalidToken);
@@ -64,7 +64,13 @@ async fn address(state: &State, Invited { invitation, tenant }: Invited) -> Resu
 }
 
 /// Makes account and user; false: the address has another one's.
-async fn is_registered(state: &State, command: RegisterUser, hash: &str, tenant: Uuid) -> Result<bool, RouteError> {
+async fn is_registered(
+    state: &State,
+    origin: &Origin,
+    command: RegisterUser,
+    hash: &str,
+    tenant: Uuid,
+) -> Result<bool, RouteError> {
     let user = command.user_id;
     let hmac = state.guarded(async { Ok(state.accounts.email_hmac(&command.email).await?) }).await?;
     let propose = registration::propose_invited(state.store.pool(), user, &hmac, hash, tenant);
@@ -72,7 +78,7 @@ async fn is_registered(state: &State, command: RegisterUser, hash: &str, tenant:
         return Ok(false);
     }
     let claim = Claim { kind: "email", value: hmac };
-    let context = CommandContext { claims: vec![claim], ..CommandContext::default() };
+    let context = CommandContext { claims: vec![claim], ..origin.anonymous(Uuid::nil()) };
     let stream = StreamId::new(Category::Identity, user);
     let decide = |folded: &User, _| register_invited(folded, command.clone());
     match state.guarded(state.store.execute(&context, stream, decide)).await {

@@ -150,7 +150,7 @@ async fn method(
     user: &User,
     code: Option<&SecretString>,
 ) -> Result<LoginMethod, RouteError> {
-    if registration::waits(state, user_id).await? {
+    if registration::waits(state, origin, user_id).await? {
         return Err(RouteError::InvalidCredentials);
     }
     if !user.second_factor {

@@ -12,14 +12,14 @@ mod join;
 mod login;
 mod me;
 pub mod memberships;
-mod origin;
+pub(crate) mod origin;
 pub mod password;
 mod register;
 mod registration;
 mod reset_password;
 mod second_factor;
 pub mod session;
-mod sessions;
+mod user;
 mod verify;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -39,6 +39,6 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(change_password::handler))
         .routes(routes!(cache_stats::handler))
         .routes(routes!(me::handler))
-        .merge(sessions::router())
+        .merge(session::router())
         .merge(second_factor::router())
 }

@@ -15,9 +15,11 @@ use docket_platform::{FieldError, Problem, breaker::BreakerError, http::Json};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{
     join,
+    origin::Origin,
     password::{self, PasswordError, UnfitPassword},
     registration,
 };
@@ -117,6 +119,7 @@ impl IntoResponse for RouteError {
 )]
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
+    origin: Origin,
     Json { value: request, .. }: Json<Request>,
 ) -> Result<Response, RouteError> {
     let Request { email, name, password, organisation, invitation } = request;
@@ -126,19 +129,20 @@ pub(super) async fn handler(
         }
         let email = email.ok_or(RouteError::Missing("email"))?;
         let organisation = organisation.ok_or(RouteError::Missing("organisation"))?;
-        register(&state, email.expose_secret(), name, password, &organisation).await?;
+        register(&state, &origin, email.expose_secret(), name, password, &organisation).await?;
         return Ok((StatusCode::ACCEPTED, Answer(REGISTERED)).into_response());
     };
     let also = [("email", email.is_some()), ("organisation", organisation.is_some())];
     if let Some((field, _)) = also.into_iter().find(|(_, given)| *given) {
         return Err(RouteError::Contradiction(field));
     }
-    let joined = join::register(&state, &token, &name, password).await?;
+    let joined = join::register(&state, &origin, &token, &name, password).await?;
     Ok((StatusCode::CREATED, Answer(joined)).into_response())
 }
 
 async fn register(
     state: &State,
+    origin: &Origin,
     email: &str,
     name: String,
     password: SecretString,
@@ -153,8 +157,8 @@ async fn register(
     let user_id = state.guarded(propose).await?;
     faults::step("register.before_event");
     let claim = Claim { kind: "email", value: hmac };
-    let context = CommandContext { claims: vec![claim], ..CommandContext::default() };
-    let command = RegisterUser { user_id, email, name };
+    let context = CommandContext { claims: vec![claim], ..origin.anonymous(Uuid::nil()) };
+    let command = RegisterUser { user_id, email, name, from: origin.address_of(user_id) };
     let stream = StreamId::new(Category::Identity, user_id);
     let decide = |user: &User, now| sign_up(user, command.clone(), now);
     match state.guarded(state.store.execute(&context, stream, decide)).await {

@@ -4,16 +4,20 @@
 //! a registration that was cut off is taken up by the next one; the order of the rest is such that the same link mends it.
 
 use docket_domain::identity::{
-    CreateOrganisation, Organisation, OrganisationCommand, User, decide_organisation, request_verification,
+    CreateOrganisation, Organisation, OrganisationCommand, decide_organisation, request_verification,
 };
 use docket_events::{Category, StreamId};
-use docket_log::{CommandContext, ExecuteError, Outcome, faults};
+use docket_log::{ExecuteError, faults};
 use docket_platform::{breaker::BreakerError, db, ids};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::memberships;
-use crate::state::State;
+use super::{memberships, origin::Origin, user};
+use crate::{
+    error,
+    run::{self, NotDone},
+    state::State,
+};
 
 type Failed = BreakerError<ExecuteError>;
 
@@ -88,7 +92,7 @@ pub(super) async fn withdraw(pool: &PgPool, user: Uuid) -> Result<(), ExecuteErr
 
 /// Makes the organisation that a user wanted, with the user as its administrator, and gives its id; none: there is no wish. Again nothing
 /// happens.
-pub(super) async fn organise(state: &State, user: Uuid) -> Result<Option<Uuid>, Failed> {
+pub(super) async fn organise(state: &State, origin: &Origin, user: Uuid) -> Result<Option<Uuid>, Failed> {
     let wanted = async {
         let wanted: Option<(Uuid, String)> =
             sqlx::query_as("select tenant, name from auth.wanted_organisation where user_id = $1")
@@ -100,13 +104,15 @@ pub(super) async fn organise(state: &State, user: Uuid) -> Result<Option<Uuid>, 
     let Some((tenant, name)) = state.guarded(wanted).await? else { return Ok(None) };
     state.guarded(memberships::hint(state.store.pool(), user, tenant)).await?;
     faults::step("verify.before_organisation");
-    let command = OrganisationCommand::Create(CreateOrganisation { name, admin: Some(user) });
-    let context = CommandContext { tenant, ..CommandContext::default() };
+    let command =
+        OrganisationCommand::Create(CreateOrganisation { name, admin: Some(user), from: origin.address_of(user) });
+    let context = origin.anonymous(tenant);
     let decide = |folded: &Organisation, now| decide_organisation(folded, command.clone(), now);
-    match state.guarded(state.store.execute(&context, StreamId::new(Category::Identity, tenant), decide)).await? {
-        Outcome::Accepted(_) => Ok(Some(tenant)),
+    match run::journal(state, &context, StreamId::new(Category::Identity, tenant), decide).await {
+        Ok(_) => Ok(Some(tenant)),
         // The name was checked before it was kept.
-        Outcome::Refused(refusal) => Err(BreakerError::Failed(ExecuteError::Internal(refusal.to_string()))),
+        Err(NotDone::Refused(refusal)) => Err(error::unexpected(&refusal)),
+        Err(NotDone::Failed(error)) => Err(error),
     }
 }
 
@@ -126,7 +132,7 @@ pub(super) async fn settle(door: &mut PgConnection, user: Uuid, made: Option<Uui
 
 /// Whether a user who knows the password has still to show that the address is theirs. If so, a mail with a new link goes there, one a
 /// minute at most.
-pub(super) async fn waits(state: &State, user: Uuid) -> Result<bool, Failed> {
+pub(super) async fn waits(state: &State, origin: &Origin, user: Uuid) -> Result<bool, Failed> {
     let verified = async {
         let verified: Option<bool> = sqlx::query_scalar("select verified from auth.account where user_id = $1")
             .bind(user)
@@ -137,10 +143,8 @@ pub(super) async fn waits(state: &State, user: Uuid) -> Result<bool, Failed> {
     if state.guarded(verified).await? {
         return Ok(false);
     }
-    let stream = StreamId::new(Category::Identity, user);
-    let context = CommandContext::default();
-    let ask = state.store.execute(&context, stream, |folded: &User, now| request_verification(folded, now));
-    match state.guarded(ask).await? {
-        Outcome::Accepted(_) | Outcome::Refused(_) => Ok(true),
-    }
+    let from = origin.address_of(user);
+    let context = origin.anonymous(Uuid::nil());
+    user::command(state, &context, user, |user, now| request_verification(user, from.clone(), now)).await?;
+    Ok(true)
 }

@@ -4,9 +4,9 @@
 //! get the same answer for the same work.
 
 use axum::{Json as Answer, http::StatusCode};
-use docket_domain::identity::{Refusal, User, change_password, request_password_reset};
-use docket_events::{Category, StreamId, identity::PasswordProof};
-use docket_log::{CommandContext, IdempotencyKey, Outcome, faults};
+use docket_domain::identity::{NetworkAddress, change_password, request_password_reset};
+use docket_events::identity::PasswordProof;
+use docket_log::{CommandContext, IdempotencyKey, faults};
 use docket_platform::{
     auth::mailed::{self, Purpose},
     db,
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{attempts, error::RouteError, origin::Origin, password, registration};
+use super::{attempts, error::RouteError, origin::Origin, password, registration, user};
 use crate::{
     openapi::{ForgotProblems, ResetProblems},
     state::State,
@@ -85,14 +85,9 @@ pub(super) async fn forgot(
     let account = state.guarded_query(state.accounts.find(request.email.expose_secret())).await?;
     // Without an account a stream is asked that nobody has: the same way, to the same answer.
     let user = account.map_or_else(ids::new_id, |account| account.user_id);
-    let stream = StreamId::new(Category::Identity, user);
     let context = origin.anonymous(Uuid::nil());
     let from = origin.address_of(user);
-    let wish =
-        state.store.execute(&context, stream, |user: &User, now| request_password_reset(user, from.clone(), now));
-    match state.guarded(wish).await? {
-        Outcome::Accepted(_) | Outcome::Refused(_) => {}
-    }
+    user::command(&state, &context, user, |user, now| request_password_reset(user, from.clone(), now)).await?;
     let message = "If the address has an account, a mail with a link is on its way.";
     Ok((StatusCode::ACCEPTED, Answer(Forgotten { message })))
 }
@@ -117,11 +112,12 @@ pub(super) async fn reset(
     // The event first: should we die before the row is written, the link is still good, and the same event is found again.
     let once = IdempotencyKey::scoped(Uuid::nil(), user, "reset-password", token.expose_secret(), [0; 32]);
     let context = CommandContext { idempotency: Some(once), ..origin.anonymous(Uuid::nil()) };
-    if !journal(&state, context, user, Change { proof: PasswordProof::MailedLink, kept: None }).await? {
+    let change = Change { proof: PasswordProof::MailedLink, kept: None, from: origin.address_of(user) };
+    if !journal(&state, &context, user, &change).await? {
         return Err(RouteError::InvalidToken);
     }
     // Whoever registered and never followed the first link has shown the same by this one.
-    let made = registration::organise(&state, user).await?;
+    let made = registration::organise(&state, &origin, user).await?;
     faults::step("reset.before_write");
     if state.guarded_query(write(&state, user, &hash, made, &token)).await? {
         return Ok(Answer(PasswordSet::DONE));
@@ -132,28 +128,24 @@ pub(super) async fn reset(
 const RESET: Purpose = Purpose::ResetPassword;
 
 /// How a password changed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Change {
     /// What allowed it.
     pub(super) proof: PasswordProof,
     /// The session that goes on.
     pub(super) kept: Option<Uuid>,
+    /// Where the change came from, if no session tells.
+    pub(super) from: NetworkAddress,
 }
 
 /// Notes the change. False: there is no such user.
 pub(super) async fn journal(
     state: &State,
-    context: CommandContext,
+    context: &CommandContext,
     user: Uuid,
-    Change { proof, kept }: Change,
+    Change { proof, kept, from }: &Change,
 ) -> Result<bool, RouteError> {
-    let stream = StreamId::new(Category::Identity, user);
-    let change = state.store.execute(&context, stream, |user: &User, _| change_password(user, proof, kept));
-    match state.guarded(change).await? {
-        Outcome::Accepted(_) => Ok(true),
-        Outcome::Refused(Refusal::NoSuchUser) => Ok(false),
-        Outcome::Refused(refusal) => Err(RouteError::unexpected(&refusal)),
-    }
+    Ok(user::command(state, context, user, |user, _| change_password(user, *proof, *kept, from.clone())).await?)
 }
 
 /// Uses the token up and puts the new hash in place, both or neither. False: somebody was faster.

@@ -1,16 +1,10 @@
 //! `POST /api/v1/auth/verify`: the mailed link was followed, so the address is whose it was said to be.
 
-use axum::{
-    Json as Answer,
-    response::{IntoResponse, Response},
-};
-use docket_domain::identity::{Refusal, User, verify_address};
-use docket_events::{Category, StreamId};
-use docket_log::{CommandContext, ExecuteError, Outcome, faults};
+use axum::Json as Answer;
+use docket_domain::identity::verify_address;
+use docket_log::{ExecuteError, faults};
 use docket_platform::{
-    Problem,
     auth::mailed::{self, Purpose},
-    breaker::BreakerError,
     db,
     http::Json,
 };
@@ -19,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::registration;
-use crate::{error, openapi::VerifyProblems, state::State};
+use super::{error::RouteError, origin::Origin, registration, user};
+use crate::{openapi::VerifyProblems, state::State};
 
 /// What was mailed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,25 +35,6 @@ pub(super) struct Verified {
     message: &'static str,
 }
 
-/// Why the address is not verified.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RouteError {
-    #[error("the mailed link is not valid")]
-    InvalidToken,
-    #[error(transparent)]
-    Journal(#[from] BreakerError<ExecuteError>),
-}
-
-impl IntoResponse for RouteError {
-    fn into_response(self) -> Response {
-        let problem: Problem = match self {
-            Self::InvalidToken => error::invalid_token(),
-            Self::Journal(error) => error::of_breaker(error),
-        };
-        problem.into_response()
-    }
-}
-
 const VERIFY: Purpose = Purpose::VerifyAddress;
 
 /// Confirm an address with a mailed token
@@ -73,32 +48,23 @@ const VERIFY: Purpose = Purpose::VerifyAddress;
 )]
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
+    origin: Origin,
     Json { value: Request { token }, .. }: Json<Request>,
 ) -> Result<Answer<Verified>, RouteError> {
     let holder = async { Ok(mailed::holder(&mut *db::door(state.store.pool()).await?, VERIFY, &token).await?) };
     let user = state.guarded(holder).await?.ok_or(RouteError::InvalidToken)?;
     // Events first, each found again by whoever comes back after a kill; what lets somebody log in, and ends the token, last.
-    if !journal(&state, user).await? {
+    let from = origin.address_of(user);
+    let context = origin.anonymous(Uuid::nil());
+    if !user::command(&state, &context, user, |user, _| verify_address(user, from.clone())).await? {
         return Err(RouteError::InvalidToken);
     }
-    let made = registration::organise(&state, user).await?;
+    let made = registration::organise(&state, &origin, user).await?;
     faults::step("verify.before_write");
     if !state.guarded(write(&state, user, made, &token)).await? {
         return Err(RouteError::InvalidToken);
     }
     Ok(Answer(Verified { message: "Your address is confirmed. You can log in now." }))
-}
-
-/// Notes that the address is the user's. False: there is no such user.
-async fn journal(state: &State, user: Uuid) -> Result<bool, BreakerError<ExecuteError>> {
-    let stream = StreamId::new(Category::Identity, user);
-    let context = CommandContext::default();
-    let verify = state.store.execute(&context, stream, |folded: &User, _| verify_address(folded));
-    match state.guarded(verify).await? {
-        Outcome::Accepted(_) => Ok(true),
-        Outcome::Refused(Refusal::NoSuchUser) => Ok(false),
-        Outcome::Refused(refusal) => Err(BreakerError::Failed(ExecuteError::Internal(refusal.to_string()))),
-    }
 }
 
 /// Uses the token up and lets the user log in, both or neither. False: somebody was faster.

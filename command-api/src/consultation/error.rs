@@ -43,7 +43,6 @@ impl From<NotDone<Refusal>> for RouteError {
         match error {
             NotDone::Refused(refusal) => Self::Refused(refusal),
             NotDone::Failed(error) => Self::Failed(error),
-            NotDone::Backlog => Self::Backlog,
         }
     }
 }

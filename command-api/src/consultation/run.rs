@@ -50,7 +50,10 @@ pub(super) async fn run(
 ) -> Result<Done, RouteError> {
     let stream = StreamId::new(Category::Consultation, id);
     let asks = matches!(command, Command::Request(_));
-    let done = run::run(state, context, stream, |folded: &Consultation, now| decide(folded, command.clone(), now));
+    if !run::has_room(state, context).await? {
+        return Err(RouteError::Backlog);
+    }
+    let done = run::journal(state, context, stream, |folded: &Consultation, now| decide(folded, command.clone(), now));
     match done.await {
         Ok(accepted) => render(state, accepted).await,
         // No version of what does not exist can match. It reads like any other that is not there.

@@ -4,8 +4,8 @@
 
 use axum::{Json as Answer, http::StatusCode};
 use docket_domain::identity::{AcceptInvitation, Organisation, OrganisationCommand, Refusal, decide_organisation};
-use docket_events::{Category, Metadata, StreamId};
-use docket_log::{CommandContext, ExecuteError, IdempotencyKey, Outcome, faults};
+use docket_events::{Category, StreamId};
+use docket_log::{CommandContext, ExecuteError, IdempotencyKey, faults};
 use docket_platform::{
     auth::{
         Principal,
@@ -22,7 +22,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{error::RouteError, resource::JoinedView};
-use crate::{auth::memberships, openapi::AcceptProblems, state::State};
+use crate::{
+    auth::{memberships, origin::Origin},
+    error,
+    openapi::AcceptProblems,
+    run::{self, NotDone},
+    state::State,
+};
 
 /// What was mailed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,13 +50,14 @@ pub(super) struct Request {
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     principal: Principal,
+    origin: Origin,
     Json { value: Request { token }, .. }: Json<Request>,
 ) -> Result<(StatusCode, Answer<JoinedView>), RouteError> {
     permissions::check(&principal, Action::ManageSelf).map_err(RouteError::Forbidden)?;
     let invited = async { Ok(mailed::invited(&mut *db::door(state.store.pool()).await?, &token).await?) };
     let invited = state.guarded(invited).await?.ok_or(RouteError::InvalidToken)?;
-    let by = Metadata { principal: Some(principal.id), session: principal.session, ..Metadata::default() };
-    let joined = join(&state, principal.id, invited, by).await?.ok_or(RouteError::InvalidToken)?;
+    let joined =
+        join(&state, &origin, principal.id, principal.session, invited).await?.ok_or(RouteError::InvalidToken)?;
     let used = async {
         let mut door = db::door(state.store.pool()).await?;
         let used = mailed::redeem(&mut door, Purpose::Invitation, &token).await?;
@@ -68,22 +75,25 @@ pub(super) async fn handler(
 /// expired. The same user does so once, and is told so again, so that whoever was cut off comes in with the same link.
 pub(crate) async fn join(
     state: &State,
+    origin: &Origin,
     user: Uuid,
+    session: Option<Uuid>,
     Invited { invitation, tenant }: Invited,
-    by: Metadata,
 ) -> Result<Option<Organisation>, BreakerError<ExecuteError>> {
     // A hint must not be missing where the event is.
     state.guarded(memberships::hint(state.store.pool(), user, tenant)).await?;
     faults::step("join.before_acceptance");
     let once = IdempotencyKey::scoped(tenant, user, "accept-invitation", &invitation.to_string(), [0; 32]);
-    let context = CommandContext { tenant, metadata: by, idempotency: Some(once), ..CommandContext::default() };
-    let command = AcceptInvitation { invitation_id: invitation, user_id: user };
-    let decide =
-        |folded: &Organisation, now| decide_organisation(folded, OrganisationCommand::AcceptInvitation(command), now);
-    let accept = state.store.execute(&context, StreamId::new(Category::Identity, tenant), decide);
-    match state.guarded(accept).await? {
-        Outcome::Accepted(accepted) => Ok(Some(accepted.state)),
-        Outcome::Refused(Refusal::NoSuchInvitation | Refusal::NotFound) => Ok(None),
-        Outcome::Refused(refusal) => Err(BreakerError::Failed(ExecuteError::Internal(refusal.to_string()))),
+    let context = CommandContext { idempotency: Some(once), ..origin.by(tenant, user, session) };
+    // A session tells where it came from.
+    let from = if session.is_none() { origin.address_of(user) } else { None };
+    let command =
+        OrganisationCommand::AcceptInvitation(AcceptInvitation { invitation_id: invitation, user_id: user, from });
+    let decide = |folded: &Organisation, now| decide_organisation(folded, command.clone(), now);
+    match run::journal(state, &context, StreamId::new(Category::Identity, tenant), decide).await {
+        Ok(accepted) => Ok(Some(accepted.state)),
+        Err(NotDone::Refused(Refusal::NoSuchInvitation | Refusal::NotFound)) => Ok(None),
+        Err(NotDone::Refused(refusal)) => Err(error::unexpected(&refusal)),
+        Err(NotDone::Failed(error)) => Err(error),
     }
 }

@@ -22,9 +22,6 @@ pub(super) enum RouteError {
     /// Not judged, or not written.
     #[error(transparent)]
     Failed(#[from] BreakerError<ExecuteError>),
-    /// Not taken: too much waits to be published.
-    #[error("the relay is too far behind")]
-    Backlog,
     /// What was journalled cannot be shown.
     #[error("an accepted command left nothing behind")]
     Nothing,
@@ -35,7 +32,6 @@ impl From<NotDone<Refusal>> for RouteError {
         match error {
             NotDone::Refused(refusal) => Self::Refused(refusal),
             NotDone::Failed(error) => Self::Failed(error),
-            NotDone::Backlog => Self::Backlog,
         }
     }
 }
@@ -47,7 +43,6 @@ impl IntoResponse for RouteError {
             Self::InvalidToken => error::invalid_token(),
             Self::Refused(refusal) => error::of_identity(refusal),
             Self::Failed(error) => error::of_breaker(error),
-            Self::Backlog => error::backlog_full(),
             Self::Nothing => Problem::internal(self),
         }
         .into_response()

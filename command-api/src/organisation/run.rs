@@ -54,7 +54,7 @@ pub(crate) async fn open(
     Ok(alone.invitations.remove(&id).unwrap_or(invitation))
 }
 
-/// Decides and journals `command`.
+/// Decides and journals `command`, however far the relay is behind: they are few, and a right that is taken away waits for nobody.
 pub(super) async fn run(
     state: &State,
     context: &CommandContext,
@@ -62,5 +62,5 @@ pub(super) async fn run(
 ) -> Result<Done, RouteError> {
     let stream = StreamId::new(Category::Identity, context.tenant);
     let decide = |folded: &Organisation, now| decide_organisation(folded, command.clone(), now);
-    Ok(Done(run::run(state, context, stream, decide).await?))
+    Ok(Done(run::journal(state, context, stream, decide).await?))
 }

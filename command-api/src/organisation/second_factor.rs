@@ -15,7 +15,7 @@ use crate::{envelope::Envelope, openapi::ManageWithBodyProblems, roles::event_ro
 /// Of whom.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = SecondFactorRequest, example = json!({"roles": ["admin", "reviewer"]}))]
+#[schema(as = DemandSecondFactorRequest, example = json!({"roles": ["admin", "reviewer"]}))]
 pub(super) struct Request {
     /// The roles; none: of nobody.
     #[schema(value_type = Vec<Role>)]
@@ -24,7 +24,7 @@ pub(super) struct Request {
 
 /// Demand a second factor
 ///
-/// Members of these roles do nothing here any more without one, from their next login on.
+/// Members of these roles do nothing here any more without one, from the next renewal of their tokens on: within 15 minutes.
 #[utoipa::path(
     put, path = "/api/v1/organisation/second-factor", operation_id = "demand_second_factor", tag = "organisation",
     request_body = Request,

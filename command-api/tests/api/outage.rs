@@ -22,7 +22,7 @@ use docket_platform::{
     ids,
     scratch_kafka::{ScratchKafka, ScratchKafkaError},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -162,9 +162,14 @@ async fn without_kafka_commands_are_taken_up_to_a_bound_and_again_when_it_is_bac
     // What was done is answered again all the same.
     let (key, id) = taken.first().unwrap();
     assert_eq!(ask(key).await.expect(201).id(), *id);
+    // And a right that is taken away waits for nobody.
+    let admin = app.member("chair", Role::Admin).await;
+    let place = format!("/api/v1/members/{}", member.id);
+    app.call(Some(&admin), "DELETE", &place, &Value::Null, &[]).await.expect(200);
 
     on(&broker, |broker| broker.start_again(1)).await;
-    until("commands are taken again", async || ask("back").await.status == 201).await;
+    let again = async || app.post(&admin, CONSULTATIONS, &body).await.status == 201;
+    until("commands are taken again", again).await;
     until("all is published", is_published).await;
     shutdown.drain(Duration::from_secs(10)).await.unwrap();
     relay.await.unwrap().unwrap();

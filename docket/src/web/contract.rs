@@ -92,6 +92,33 @@ mod tests {
         assert!(published == openapi_text(), "schemas/openapi.json drifted: DOCKET_BLESS=1 cargo test -p docket");
     }
 
+    /// A name that two shapes have is the document's for one of them only.
+    #[test]
+    fn every_shape_has_a_name_of_its_own() {
+        let mut seen = BTreeMap::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut folders: Vec<_> =
+            ["command-api/src", "query-api/src", "platform/src"].map(|folder| root.join(folder)).into();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = fs::read_to_string(&path).expect("a source");
+                for (_, after) in text.match_indices("schema(as = ").map(|(at, found)| text.split_at(at + found.len()))
+                {
+                    let name: String = after.chars().take_while(|c| c.is_alphanumeric()).collect();
+                    if let Some(other) = seen.insert(name.clone(), path.clone()) {
+                        panic!("{name} is in {} and in {}", other.display(), path.display());
+                    }
+                }
+            }
+        }
+        assert!(seen.len() > 30, "{}", seen.len());
+    }
+
     #[test]
     fn every_operation_has_a_name_of_its_own_and_every_reference_leads_somewhere() {
         let document: serde_json::Value = serde_json::from_str(openapi_text()).expect("JSON");

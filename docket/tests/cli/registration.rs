@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::passwords::{post, token};
-use super::server::{Client, Credentials, Folder, Server, secret};
+use super::server::{Client, Credentials, Folder, Server, eventually, secret};
 
 const PASSWORD: &str = "orbit lantern mustard";
 
@@ -52,7 +52,28 @@ async fn somebody_registers_invites_another_and_both_decide(mode: Mode) {
     let asked: Value = admin.ask(url, "Deploy?").await.json().await.expect("JSON");
     let place = format!("{url}/api/v1/consultations/{}/responses", asked["id"].as_str().expect("an id"));
     assert_eq!(reviewer.post(place, &json!({ "decision": "approve" })).await.status(), StatusCode::OK);
+    told_from_where(&admin, url, &grace).await;
     assert!(server.stop().0.success());
+}
+
+/// The trail tells from where what nobody did who was logged in.
+async fn told_from_where(admin: &Client, url: &str, who: &Credentials) {
+    let login = json!({ "email": who.email, "password": who.password });
+    let first = post(url, "login", &login).await.1["refresh_token"].clone();
+    for status in [StatusCode::OK, StatusCode::UNAUTHORIZED] {
+        assert_eq!(post(url, "refresh", &json!({ "refresh_token": first })).await.0, status);
+    }
+    let types =
+        ["user_registered", "address_verified", "organisation_created", "invitation_accepted", "session_revoked"];
+    let list = format!(r#"["{}"]"#, types.join(r#"", ""#));
+    let query = format!("{{ auditTrail(filter: {{types: {list}}}) {{ nodes {{ type address }} }} }}");
+    eventually("the trail has them", async || {
+        let trail = admin.query(url, &query).await;
+        let nodes = trail["auditTrail"]["nodes"].as_array().expect("entries").clone();
+        let told = |kind: &str| nodes.iter().any(|node| node["type"] == kind && node["address"] == "127.0.0.1");
+        types.into_iter().all(told).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

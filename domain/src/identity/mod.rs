@@ -21,9 +21,9 @@ pub use organisation::{
 };
 pub use session::{Session, StartSession, revoke_session, start_session};
 pub use user::{
-    MAIL_PAUSE, RegisterUser, Registered, SessionsEnded, User, change_password, lock_out, register_invited,
-    register_user, request_password_reset, request_verification, revoke_all_sessions, set_second_factor, sign_up,
-    use_recovery_code, verify_address,
+    MAIL_PAUSE, NetworkAddress, RegisterUser, Registered, SessionsEnded, User, change_password, lock_out,
+    register_invited, register_user, request_password_reset, request_verification, revoke_all_sessions,
+    set_second_factor, sign_up, use_recovery_code, verify_address,
 };
 pub use validate::{check_email, check_name, normalise_email};
 

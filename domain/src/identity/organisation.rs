@@ -15,7 +15,7 @@ use docket_events::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Refusal, check_email, check_name};
+use super::{NetworkAddress, Refusal, check_email, check_name};
 use crate::{Aggregate, At, Decided};
 
 /// How long an invitation can be accepted.
@@ -83,7 +83,7 @@ impl Aggregate for Organisation {
         self.updated_at = Some(at.time);
         match event {
             IdentityEvent::OrganisationCreated(event) => self.name = Some(event.name.clone()),
-            IdentityEvent::MemberAdded(MemberAdded { user_id, role })
+            IdentityEvent::MemberAdded(MemberAdded { user_id, role, .. })
             | IdentityEvent::RoleChanged(RoleChanged { user_id, role }) => {
                 self.members.insert(*user_id, Member { role: *role, since: at.version });
             }
@@ -163,6 +163,8 @@ pub struct CreateOrganisation {
     pub name: String,
     /// Its first administrator, if there is one from the beginning.
     pub admin: Option<Uuid>,
+    /// Where that came from.
+    pub from: NetworkAddress,
 }
 
 /// Let a user belong to the organisation.
@@ -186,12 +188,14 @@ pub struct InviteMember {
 }
 
 /// Join by an invitation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptInvitation {
     /// Which.
     pub invitation_id: Uuid,
     /// Who joins.
     pub user_id: Uuid,
+    /// Where that came from.
+    pub from: NetworkAddress,
 }
 
 /// Any command to an organisation.
@@ -305,19 +309,21 @@ fn group(state: &Organisation, id: Uuid) -> Result<&Group, Refusal> {
     state.groups.get(&id).ok_or(Refusal::NoSuchGroup)
 }
 
-fn create(state: &Organisation, CreateOrganisation { name, admin }: CreateOrganisation) -> Decision {
+fn create(state: &Organisation, CreateOrganisation { name, admin, from }: CreateOrganisation) -> Decision {
     if state.name.is_some() {
         return Ok(Vec::new());
     }
-    let created = IdentityEvent::OrganisationCreated(OrganisationCreated { name: check_name(&name)? });
-    let admin = admin.map(|user_id| IdentityEvent::MemberAdded(MemberAdded { user_id, role: Role::Admin }));
+    let created =
+        IdentityEvent::OrganisationCreated(OrganisationCreated { name: check_name(&name)?, address: from.clone() });
+    let admin =
+        admin.map(|user_id| IdentityEvent::MemberAdded(MemberAdded { user_id, role: Role::Admin, address: from }));
     Ok([created].into_iter().chain(admin).collect())
 }
 
 /// A member's role is not changed by adding the member again.
 fn add_member(state: &Organisation, AddMember { user_id, role }: AddMember) -> Decision {
     match state.role_of(user_id) {
-        None => Ok(vec![IdentityEvent::MemberAdded(MemberAdded { user_id, role })]),
+        None => Ok(vec![IdentityEvent::MemberAdded(MemberAdded { user_id, role, address: None })]),
         Some(has) if has == role => Ok(Vec::new()),
         Some(role) => Err(Refusal::AlreadyMember { role }),
     }
@@ -354,15 +360,16 @@ fn invite(
 
 fn accept(
     state: &Organisation,
-    AcceptInvitation { invitation_id, user_id }: AcceptInvitation,
+    AcceptInvitation { invitation_id, user_id, from }: AcceptInvitation,
     now: DateTime<Utc>,
 ) -> Decision {
     let invitation = state.invitations.get(&invitation_id).filter(|invitation| now < invitation.expires_at);
     let role = invitation.ok_or(Refusal::NoSuchInvitation)?.role;
-    let mut events = vec![IdentityEvent::InvitationAccepted(InvitationAccepted { invitation_id, user_id })];
+    let mut events =
+        vec![IdentityEvent::InvitationAccepted(InvitationAccepted { invitation_id, user_id, address: from.clone() })];
     // Whoever belongs to it already keeps the role.
     if state.role_of(user_id).is_none() {
-        events.push(IdentityEvent::MemberAdded(MemberAdded { user_id, role }));
+        events.push(IdentityEvent::MemberAdded(MemberAdded { user_id, role, address: from }));
     }
     Ok(events)
 }

@@ -1,6 +1,6 @@
 //! The session: what one login began, in one organisation.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{
     HasPersonal, Personal,
     identity::{IdentityEvent, LoginMethod, SessionEnd, SessionRevoked, SessionStarted},
@@ -9,7 +9,7 @@ use docket_events::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Refusal;
+use super::{NetworkAddress, Refusal};
 use crate::{Aggregate, At, Decided};
 
 /// A session as its events tell it. The default does not exist yet.
@@ -77,8 +77,8 @@ pub struct StartSession {
     pub method: LoginMethod,
     /// See [`SessionStarted::credentials`].
     pub credentials: u64,
-    /// When it ends at the latest.
-    pub expires_at: DateTime<Utc>,
+    /// How long it lasts at the latest.
+    pub lifetime: TimeDelta,
     /// See [`SessionStarted::new_place`].
     pub new_place: bool,
     /// The network address that it came from.
@@ -87,33 +87,39 @@ pub struct StartSession {
     pub agent: Option<String>,
 }
 
-/// Decides a beginning. Again: nothing happens.
+/// Decides a beginning at `now`. Again: nothing happens.
 #[must_use]
-pub fn start_session(state: &Session, command: &StartSession) -> Decided<IdentityEvent, Refusal> {
+pub fn start_session(state: &Session, command: &StartSession, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
     if state.user_id.is_some() {
         return Decided::accepted(Vec::new());
     }
-    let StartSession { user_id, method, credentials, expires_at, new_place, address, agent } = command.clone();
+    let StartSession { user_id, method, credentials, lifetime, new_place, address, agent } = command.clone();
     let personal = |text: String| Personal::known(user_id, text);
     Decided::accepted(vec![IdentityEvent::SessionStarted(SessionStarted {
         user_id,
         method,
         credentials,
-        expires_at,
+        expires_at: now.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC),
         new_place,
         address: address.map(personal),
         agent: agent.map(personal),
     })])
 }
 
-/// Decides the end of a session of `user`, for whom nobody else's exists. What is over stays over, for its first reason.
+/// Decides the end of a session of `user`, for whom nobody else's exists, asked `from` a network address. What is over stays over, for its
+/// first reason.
 #[must_use]
-pub fn revoke_session(state: &Session, user: Uuid, reason: SessionEnd) -> Decided<IdentityEvent, Refusal> {
+pub fn revoke_session(
+    state: &Session,
+    user: Uuid,
+    reason: SessionEnd,
+    from: NetworkAddress,
+) -> Decided<IdentityEvent, Refusal> {
     if state.user_id != Some(user) {
         return Decided::refused(Refusal::NotFound);
     }
     if state.ended.is_some() {
         return Decided::accepted(Vec::new());
     }
-    Decided::accepted(vec![IdentityEvent::SessionRevoked(SessionRevoked { user_id: user, reason })])
+    Decided::accepted(vec![IdentityEvent::SessionRevoked(SessionRevoked { user_id: user, reason, address: from })])
 }

@@ -19,22 +19,23 @@ mod registration;
 const ADA: Uuid = Uuid::from_u128(1);
 
 fn registration() -> RegisterUser {
-    RegisterUser { user_id: ADA, email: " Ada@Example.org ".to_owned(), name: " Ada Example ".to_owned() }
+    RegisterUser { user_id: ADA, email: " Ada@Example.org ".to_owned(), name: " Ada Example ".to_owned(), from: None }
 }
 
 fn registered() -> Event {
     Event::UserRegistered(UserRegistered {
         email: Personal::known(ADA, "Ada@Example.org".to_owned()),
         name: Personal::known(ADA, "Ada Example".to_owned()),
+        address: None,
     })
 }
 
 fn created() -> Event {
-    Event::OrganisationCreated(OrganisationCreated { name: "Example Works".to_owned() })
+    Event::OrganisationCreated(OrganisationCreated { name: "Example Works".to_owned(), address: None })
 }
 
 fn added(role: Role) -> Event {
-    Event::MemberAdded(MemberAdded { user_id: ADA, role })
+    Event::MemberAdded(MemberAdded { user_id: ADA, role, address: None })
 }
 
 fn at(version: u64) -> At {
@@ -143,7 +144,8 @@ fn a_name_is_one_visible_line() {
 #[test]
 fn a_new_password_is_asked_for_at_most_once_a_minute() {
     let asked = Event::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail, address: None });
-    let changed = Event::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink, kept: None });
+    let changed =
+        Event::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink, kept: None, address: None });
     let decide = |events: &[Event], seconds| {
         request_password_reset(&given(events), None, at(1).time + chrono::TimeDelta::seconds(seconds))
     };
@@ -157,8 +159,9 @@ fn a_new_password_is_asked_for_at_most_once_a_minute() {
 
 #[test]
 fn who_does_not_exist_has_no_password() {
-    let changed = Event::PasswordChanged(PasswordChanged { proof: PasswordProof::OldPassword, kept: None });
-    let decide = |events: &[Event]| change_password(&given(events), PasswordProof::OldPassword, None);
+    let changed =
+        Event::PasswordChanged(PasswordChanged { proof: PasswordProof::OldPassword, kept: None, address: None });
+    let decide = |events: &[Event]| change_password(&given(events), PasswordProof::OldPassword, None, None);
     assert_eq!(decide(&[]), Decided::refused(Refusal::NoSuchUser));
     assert_eq!(decide(&[registered()]), Decided::accepted(vec![changed]));
 }

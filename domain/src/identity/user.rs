@@ -76,7 +76,7 @@ impl Aggregate for User {
         self.version = at.version;
         self.updated_at = Some(at.time);
         match event {
-            IdentityEvent::UserRegistered(UserRegistered { email, name }) => {
+            IdentityEvent::UserRegistered(UserRegistered { email, name, .. }) => {
                 self.registered = Some(Registered { email: email.clone(), name: name.clone(), at: at.time });
             }
             IdentityEvent::VerificationRequested(_) => self.verification_requested_at = Some(at.time),
@@ -108,6 +108,9 @@ impl HasPersonal for User {
     }
 }
 
+/// The network address that a command came from, sealed under its user's key; none: it is not known, or a session tells.
+pub type NetworkAddress = Option<Personal<String>>;
+
 /// Give a person an account. Doing so again changes nothing: the first registration stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterUser {
@@ -117,6 +120,8 @@ pub struct RegisterUser {
     pub email: String,
     /// The name shown to others.
     pub name: String,
+    /// Where that came from.
+    pub from: NetworkAddress,
 }
 
 /// Decides a registration.
@@ -125,11 +130,12 @@ pub fn register_user(state: &User, command: RegisterUser) -> Decided<IdentityEve
     if state.registered.is_some() {
         return Decided::accepted(Vec::new());
     }
-    let RegisterUser { user_id, email, name } = command;
+    let RegisterUser { user_id, email, name, from } = command;
     match (check_email(&email), check_name(&name)) {
         (Ok(email), Ok(name)) => Decided::accepted(vec![IdentityEvent::UserRegistered(UserRegistered {
             email: Personal::known(user_id, email),
             name: Personal::known(user_id, name),
+            address: from,
         })]),
         (Err(refusal), _) | (_, Err(refusal)) => Decided::refused(refusal),
     }
@@ -141,18 +147,20 @@ pub fn register_user(state: &User, command: RegisterUser) -> Decided<IdentityEve
 #[must_use]
 pub fn sign_up(state: &User, command: RegisterUser, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
     if state.registered.is_none() {
-        return register_and(state, command, requested());
+        let event = requested(command.from.clone());
+        return register_and(state, command, event);
     }
     if was_just(state.verification_requested_at, now) {
         return Decided::accepted(Vec::new());
     }
-    request_password_reset(state, None, now)
+    request_password_reset(state, command.from, now)
 }
 
 /// Decides the registration of somebody whose invitation reached them at the address. Again: nothing happens.
 #[must_use]
 pub fn register_invited(state: &User, command: RegisterUser) -> Decided<IdentityEvent, Refusal> {
-    register_and(state, command, verified())
+    let event = verified(command.from.clone());
+    register_and(state, command, event)
 }
 
 /// A new user, and one more event.
@@ -164,12 +172,12 @@ fn register_and(state: &User, command: RegisterUser, event: IdentityEvent) -> De
     decided
 }
 
-fn requested() -> IdentityEvent {
-    IdentityEvent::VerificationRequested(VerificationRequested { channel: Channel::Mail })
+fn requested(from: NetworkAddress) -> IdentityEvent {
+    IdentityEvent::VerificationRequested(VerificationRequested { channel: Channel::Mail, address: from })
 }
 
-fn verified() -> IdentityEvent {
-    IdentityEvent::AddressVerified(AddressVerified { channel: Channel::Mail })
+fn verified(from: NetworkAddress) -> IdentityEvent {
+    IdentityEvent::AddressVerified(AddressVerified { channel: Channel::Mail, address: from })
 }
 
 /// The least time between two mails of one kind that may not be the user's own wish.
@@ -183,22 +191,23 @@ fn of_user(state: &User, events: Vec<IdentityEvent>) -> Decided<IdentityEvent, R
     if state.registered.is_none() { Decided::refused(Refusal::NoSuchUser) } else { Decided::accepted(events) }
 }
 
-/// Decides that the user is to show that the address is theirs. Nothing happens within [`MAIL_PAUSE`], and once it was shown.
+/// Decides that the user is to show that the address is theirs, asked `from` a network address. Nothing happens within [`MAIL_PAUSE`], and
+/// once it was shown.
 #[must_use]
-pub fn request_verification(state: &User, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
+pub fn request_verification(state: &User, from: NetworkAddress, now: DateTime<Utc>) -> Decided<IdentityEvent, Refusal> {
     if state.verified_at.is_some() || was_just(state.verification_requested_at, now) {
         return of_user(state, Vec::new());
     }
-    of_user(state, vec![requested()])
+    of_user(state, vec![requested(from)])
 }
 
-/// Decides that what was sent to the address came back. Again: nothing happens.
+/// Decides that what was sent to the address came back, `from` a network address. Again: nothing happens.
 #[must_use]
-pub fn verify_address(state: &User) -> Decided<IdentityEvent, Refusal> {
+pub fn verify_address(state: &User, from: NetworkAddress) -> Decided<IdentityEvent, Refusal> {
     if state.verified_at.is_some() {
         return of_user(state, Vec::new());
     }
-    of_user(state, vec![verified()])
+    of_user(state, vec![verified(from)])
 }
 
 /// Decides the wish for a new password at `now`, from the network address `from`. Asked again within [`MAIL_PAUSE`] nothing happens: a
@@ -206,7 +215,7 @@ pub fn verify_address(state: &User) -> Decided<IdentityEvent, Refusal> {
 #[must_use]
 pub fn request_password_reset(
     state: &User,
-    from: Option<Personal<String>>,
+    from: NetworkAddress,
     now: DateTime<Utc>,
 ) -> Decided<IdentityEvent, Refusal> {
     if was_just(state.reset_requested_at, now) {
@@ -219,10 +228,15 @@ pub fn request_password_reset(
 /// Decides that a user has a new password, which `proof` allowed. All sessions are over but `kept`. Whoever got the mailed link has also
 /// shown that the address is theirs.
 #[must_use]
-pub fn change_password(state: &User, proof: PasswordProof, kept: Option<Uuid>) -> Decided<IdentityEvent, Refusal> {
-    let mut events = vec![IdentityEvent::PasswordChanged(PasswordChanged { proof, kept })];
+pub fn change_password(
+    state: &User,
+    proof: PasswordProof,
+    kept: Option<Uuid>,
+    from: NetworkAddress,
+) -> Decided<IdentityEvent, Refusal> {
+    let mut events = vec![IdentityEvent::PasswordChanged(PasswordChanged { proof, kept, address: from.clone() })];
     if proof == PasswordProof::MailedLink && state.verified_at.is_none() {
-        events.push(verified());
+        events.push(verified(from));
     }
     of_user(state, events)
 }
@@ -249,13 +263,13 @@ pub fn set_second_factor(state: &User, wanted: bool) -> Decided<IdentityEvent, R
 
 /// Decides that a recovery code was used up, of which `left` remain.
 #[must_use]
-pub fn use_recovery_code(state: &User, left: u32) -> Decided<IdentityEvent, Refusal> {
-    of_user(state, vec![IdentityEvent::RecoveryCodeUsed(RecoveryCodeUsed { left })])
+pub fn use_recovery_code(state: &User, left: u32, from: NetworkAddress) -> Decided<IdentityEvent, Refusal> {
+    of_user(state, vec![IdentityEvent::RecoveryCodeUsed(RecoveryCodeUsed { left, address: from })])
 }
 
 /// Decides that no password is looked at for a while from `from`. One that is contained in the last one is not noted again.
 #[must_use]
-pub fn lock_out(state: &User, until: DateTime<Utc>, from: Option<Personal<String>>) -> Decided<IdentityEvent, Refusal> {
+pub fn lock_out(state: &User, until: DateTime<Utc>, from: NetworkAddress) -> Decided<IdentityEvent, Refusal> {
     if state.locked_until.is_some_and(|last| until <= last) {
         return of_user(state, Vec::new());
     }

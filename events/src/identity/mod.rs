@@ -103,28 +103,30 @@ pub enum IdentityEvent {
 impl HasPersonal for IdentityEvent {
     fn visit_personal(&mut self, visit: &mut dyn FnMut(&mut dyn PersonalField)) {
         match self {
-            Self::UserRegistered(event) => {
-                visit(&mut event.email);
-                visit(&mut event.name);
+            Self::UserRegistered(UserRegistered { email, name, address }) => {
+                visit(email);
+                visit(name);
+                address.iter_mut().for_each(|field| visit(field));
             }
-            Self::PasswordResetRequested(PasswordResetRequested { address, .. })
-            | Self::LockedOut(LockedOut { address, .. }) => address.iter_mut().for_each(|field| visit(field)),
+            Self::VerificationRequested(VerificationRequested { address, .. })
+            | Self::AddressVerified(AddressVerified { address, .. })
+            | Self::PasswordResetRequested(PasswordResetRequested { address, .. })
+            | Self::PasswordChanged(PasswordChanged { address, .. })
+            | Self::RecoveryCodeUsed(RecoveryCodeUsed { address, .. })
+            | Self::LockedOut(LockedOut { address, .. })
+            | Self::OrganisationCreated(OrganisationCreated { address, .. })
+            | Self::MemberAdded(MemberAdded { address, .. })
+            | Self::InvitationAccepted(InvitationAccepted { address, .. })
+            | Self::SessionRevoked(SessionRevoked { address, .. }) => address.iter_mut().for_each(|field| visit(field)),
             Self::MemberInvited(event) => visit(&mut event.email),
             Self::SessionStarted(event) => {
                 event.address.iter_mut().for_each(|field| visit(field));
                 event.agent.iter_mut().for_each(|field| visit(field));
             }
-            Self::VerificationRequested(_)
-            | Self::AddressVerified(_)
-            | Self::PasswordChanged(_)
-            | Self::AllSessionsRevoked(_)
+            Self::AllSessionsRevoked(_)
             | Self::SecondFactorEnabled(_)
             | Self::SecondFactorDisabled(_)
-            | Self::RecoveryCodeUsed(_)
-            | Self::OrganisationCreated(_)
-            | Self::MemberAdded(_)
             | Self::InvitationRevoked(_)
-            | Self::InvitationAccepted(_)
             | Self::RoleChanged(_)
             | Self::MemberRemoved(_)
             | Self::GroupCreated(_)
@@ -133,7 +135,6 @@ impl HasPersonal for IdentityEvent {
             | Self::GroupMemberAdded(_)
             | Self::GroupMemberRemoved(_)
             | Self::SecondFactorDemanded(_)
-            | Self::SessionRevoked(_)
             | Self::ApiKeyCreated(_)
             | Self::ApiKeyRotated(_)
             | Self::ApiKeyRevoked(_) => {}

@@ -13,6 +13,9 @@ use crate::Personal;
 pub struct OrganisationCreated {
     /// The organisation's name.
     pub name: String,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// `docket.identity.member_added.v1`: a user belongs to the organisation.
@@ -22,6 +25,9 @@ pub struct MemberAdded {
     pub user_id: Uuid,
     /// What the user may do there.
     pub role: Role,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// `docket.identity.member_invited.v1`: whoever reads mail at an address may join.
@@ -51,6 +57,9 @@ pub struct InvitationAccepted {
     pub invitation_id: Uuid,
     /// Who joined.
     pub user_id: Uuid,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// `docket.identity.role_changed.v1`: a member may do something else from now on.

@@ -15,8 +15,6 @@ pub enum LoginMethod {
     Password,
     /// The password and a second factor.
     PasswordAndSecondFactor,
-    /// An invitation that was accepted.
-    Invitation,
     /// Another session of the same user, in another organisation.
     Switch,
 }
@@ -62,4 +60,7 @@ pub struct SessionRevoked {
     pub user_id: Uuid,
     /// Why.
     pub reason: SessionEnd,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }

@@ -14,6 +14,9 @@ pub struct UserRegistered {
     pub email: Personal<String>,
     /// The name shown to others.
     pub name: Personal<String>,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// The way by which a link reaches a person.
@@ -29,6 +32,9 @@ pub enum Channel {
 pub struct VerificationRequested {
     /// Where the link goes.
     pub channel: Channel,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// `docket.identity.address_verified.v1`: what was sent to the address came back.
@@ -36,6 +42,9 @@ pub struct VerificationRequested {
 pub struct AddressVerified {
     /// Where the link had gone.
     pub channel: Channel,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// `docket.identity.password_reset_requested.v1`: somebody who named the address wants to set a new password.
@@ -66,6 +75,9 @@ pub struct PasswordChanged {
     /// The session that goes on; absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Uuid>,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// `docket.identity.all_sessions_revoked.v1`: every session of the user is over, but for one that may be kept.
@@ -102,6 +114,9 @@ pub struct SecondFactorDisabled {
 pub struct RecoveryCodeUsed {
     /// How many are left.
     pub left: u32,
+    /// The network address that it came from, where no session tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
 }
 
 /// `docket.identity.locked_out.v1`: too many wrong passwords in a row; for a while none is looked at from where they came.

@@ -103,23 +103,24 @@ fn of_users() -> Vec<I> {
         I::UserRegistered(UserRegistered {
             email: Personal::known(ADA, "Ada@example.org".to_owned()),
             name: Personal::known(ADA, "Ada Example".to_owned()),
+            address: None,
         }),
-        I::VerificationRequested(VerificationRequested { channel: Channel::Mail }),
-        I::AddressVerified(AddressVerified { channel: Channel::Mail }),
+        I::VerificationRequested(VerificationRequested { channel: Channel::Mail, address: None }),
+        I::AddressVerified(AddressVerified { channel: Channel::Mail, address: None }),
         I::PasswordResetRequested(PasswordResetRequested { channel: Channel::Mail, address: None }),
-        I::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink, kept: None }),
+        I::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink, kept: None, address: None }),
         I::AllSessionsRevoked(AllSessionsRevoked { kept: SESSION }),
         I::SecondFactorEnabled(SecondFactorEnabled { method: SecondFactor::Totp }),
         I::SecondFactorDisabled(SecondFactorDisabled { method: SecondFactor::Totp }),
-        I::RecoveryCodeUsed(RecoveryCodeUsed { left: 9 }),
+        I::RecoveryCodeUsed(RecoveryCodeUsed { left: 9, address: None }),
         I::LockedOut(LockedOut { until: deadline(), address: Some(network()) }),
     ]
 }
 
 fn of_organisations() -> Vec<I> {
     vec![
-        I::OrganisationCreated(OrganisationCreated { name: "Example Works".to_owned() }),
-        I::MemberAdded(MemberAdded { user_id: ADA, role: Role::Reviewer }),
+        I::OrganisationCreated(OrganisationCreated { name: "Example Works".to_owned(), address: None }),
+        I::MemberAdded(MemberAdded { user_id: ADA, role: Role::Reviewer, address: None }),
         I::MemberInvited(MemberInvited {
             invitation_id: INVITATION,
             email: Personal::known(INVITATION, "Grace@example.org".to_owned()),
@@ -127,7 +128,7 @@ fn of_organisations() -> Vec<I> {
             expires_at: deadline(),
         }),
         I::InvitationRevoked(InvitationRevoked { invitation_id: INVITATION }),
-        I::InvitationAccepted(InvitationAccepted { invitation_id: INVITATION, user_id: GRACE }),
+        I::InvitationAccepted(InvitationAccepted { invitation_id: INVITATION, user_id: GRACE, address: None }),
         I::RoleChanged(RoleChanged { user_id: ADA, role: Role::Analyst }),
         I::MemberRemoved(MemberRemoved { user_id: ADA, reason: MemberEnd::Left }),
         I::GroupCreated(GroupCreated { group_id: GROUP, name: "Release managers".to_owned() }),
@@ -150,7 +151,7 @@ fn of_sessions_and_keys() -> Vec<I> {
             address: Some(Personal::known(ADA, "2001:db8::9".to_owned())),
             agent: Some(Personal::known(ADA, "curl/8.5.0".to_owned())),
         }),
-        I::SessionRevoked(SessionRevoked { user_id: ADA, reason: SessionEnd::RefreshTokenReused }),
+        I::SessionRevoked(SessionRevoked { user_id: ADA, reason: SessionEnd::RefreshTokenReused, address: None }),
         I::ApiKeyCreated(ApiKeyCreated {
             name: "release bot".to_owned(),
             scopes: vec![Scope::ConsultationAsk, Scope::ConsultationRead],

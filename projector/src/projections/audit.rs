@@ -10,9 +10,10 @@ use chrono::{DateTime, Utc};
 use docket_events::{
     Category, Event, Personal, Recorded,
     identity::{
-        GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent,
+        AddressVerified, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent,
         InvitationAccepted, InvitationRevoked, LockedOut, MemberAdded, MemberInvited, MemberRemoved,
-        PasswordResetRequested, RoleChanged, SessionRevoked, SessionStarted,
+        OrganisationCreated, PasswordChanged, PasswordResetRequested, RecoveryCodeUsed, RoleChanged, SessionRevoked,
+        SessionStarted, UserRegistered, VerificationRequested,
     },
 };
 use sqlx::PgConnection;
@@ -108,7 +109,7 @@ impl Object {
             }
             E::MemberInvited(MemberInvited { invitation_id, .. })
             | E::InvitationRevoked(InvitationRevoked { invitation_id }) => Self::invitation(*invitation_id),
-            E::InvitationAccepted(InvitationAccepted { invitation_id, user_id }) => {
+            E::InvitationAccepted(InvitationAccepted { invitation_id, user_id, .. }) => {
                 Self { user: Some(*user_id), ..Self::invitation(*invitation_id) }
             }
             E::GroupCreated(GroupCreated { group_id, .. })
@@ -125,15 +126,47 @@ impl Object {
     }
 }
 
+/// Where it came from, as the event itself tells; of what was done in a session, the session's row does.
+fn address(data: &IdentityEvent) -> Option<&Personal<String>> {
+    use IdentityEvent as E;
+    match data {
+        E::UserRegistered(UserRegistered { address, .. })
+        | E::VerificationRequested(VerificationRequested { address, .. })
+        | E::AddressVerified(AddressVerified { address, .. })
+        | E::PasswordResetRequested(PasswordResetRequested { address, .. })
+        | E::PasswordChanged(PasswordChanged { address, .. })
+        | E::RecoveryCodeUsed(RecoveryCodeUsed { address, .. })
+        | E::LockedOut(LockedOut { address, .. })
+        | E::OrganisationCreated(OrganisationCreated { address, .. })
+        | E::MemberAdded(MemberAdded { address, .. })
+        | E::InvitationAccepted(InvitationAccepted { address, .. })
+        | E::SessionRevoked(SessionRevoked { address, .. }) => address.as_ref(),
+        E::SessionStarted(_)
+        | E::AllSessionsRevoked(_)
+        | E::SecondFactorEnabled(_)
+        | E::SecondFactorDisabled(_)
+        | E::SecondFactorDemanded(_)
+        | E::RoleChanged(_)
+        | E::MemberRemoved(_)
+        | E::MemberInvited(_)
+        | E::InvitationRevoked(_)
+        | E::GroupCreated(_)
+        | E::GroupRenamed(_)
+        | E::GroupDeleted(_)
+        | E::GroupMemberAdded(_)
+        | E::GroupMemberRemoved(_)
+        | E::ApiKeyCreated(_)
+        | E::ApiKeyRotated(_)
+        | E::ApiKeyRevoked(_) => None,
+    }
+}
+
 fn entry(event: &Recorded, data: &IdentityEvent) -> Entry {
     let meta = event.metadata();
-    let clear = |address: &Option<Personal<String>>| address.as_ref().and_then(|field| field.value().cloned());
-    let (by, session, address) = match data {
-        // Whoever has just come in was nobody before; the place is in the session's row.
-        IdentityEvent::SessionStarted(data) => (meta.principal.or(Some(data.user_id)), Some(event.stream.id), None),
-        IdentityEvent::PasswordResetRequested(PasswordResetRequested { address, .. })
-        | IdentityEvent::LockedOut(LockedOut { address, .. }) => (meta.principal, meta.session, clear(address)),
-        _ => (meta.principal, meta.session, None),
+    let (by, session) = match data {
+        // Whoever has just come in was nobody before.
+        IdentityEvent::SessionStarted(data) => (meta.principal.or(Some(data.user_id)), Some(event.stream.id)),
+        _ => (meta.principal, meta.session),
     };
     Entry {
         event: event.id,
@@ -143,7 +176,7 @@ fn entry(event: &Recorded, data: &IdentityEvent) -> Entry {
         at: event.time,
         by,
         session,
-        address,
+        address: address(data).and_then(|field| field.value().cloned()),
         on: Object::of(event.stream.id, data),
     }
 }

@@ -105,7 +105,7 @@ impl Projection for Identity {
                 batch.organisations.insert(id, Organisation { tenant: event.tenant, shard, name, at });
             }
             // The row says since when the member has this very role.
-            IdentityEvent::MemberAdded(MemberAdded { user_id, role: given })
+            IdentityEvent::MemberAdded(MemberAdded { user_id, role: given, .. })
             | IdentityEvent::RoleChanged(RoleChanged { user_id, role: given }) => {
                 let role = role(*given);
                 batch.members.insert((event.tenant, *user_id), Some(Member { shard, role, at }));

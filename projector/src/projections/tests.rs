@@ -150,7 +150,11 @@ fn an_erased_name_is_no_name() {
 
     let mut users = identity::Batch::default();
     let erased = || Personal::Erased { subject: Uuid::from_u128(9) };
-    let event = Event::Identity(IdentityEvent::UserRegistered(UserRegistered { email: erased(), name: erased() }));
+    let event = Event::Identity(IdentityEvent::UserRegistered(UserRegistered {
+        email: erased(),
+        name: erased(),
+        address: None,
+    }));
     Identity.apply(&mut users, &recorded(Category::Identity, 9, 1), &event).expect("it applies");
     let user = &users.users[&Uuid::from_u128(9)];
     assert_eq!((&user.name, &user.email), (&None, &None));
@@ -181,7 +185,11 @@ fn stats_count_states_and_late_answers_once_per_consultation() {
 fn a_member_added_again_has_the_last_role() {
     let mut batch = identity::Batch::default();
     for (version, role) in [(1, Role::Reviewer), (2, Role::Admin)] {
-        let event = Event::Identity(IdentityEvent::MemberAdded(MemberAdded { user_id: Uuid::from_u128(5), role }));
+        let event = Event::Identity(IdentityEvent::MemberAdded(MemberAdded {
+            user_id: Uuid::from_u128(5),
+            role,
+            address: None,
+        }));
         Identity.apply(&mut batch, &recorded(Category::Identity, 1, version), &event).expect("it applies");
     }
     let member = batch.members[&(TENANT, Uuid::from_u128(5))].as_ref().expect("there");

@@ -139,12 +139,12 @@ impl Postman {
         match (delivery.target.as_str(), data) {
             (INVITATION, IdentityEvent::MemberInvited(invited)) => self.invitation(&delivery.event, invited).await,
             (NEW_SIGN_IN, IdentityEvent::SessionStarted(started)) => self.new_sign_in(&delivery.event, started).await,
-            (target, _) => self.of_account(target, &delivery.event).await,
+            (target, data) => self.of_account(target, &delivery.event, data).await,
         }
     }
 
     /// A letter about the account whose stream `event` is of.
-    async fn of_account(&self, target: &str, event: &Recorded) -> Result<Written, Unwritten> {
+    async fn of_account(&self, target: &str, event: &Recorded, data: &IdentityEvent) -> Result<Written, Unwritten> {
         let user = event.stream;
         let Some(person) = self.person(user).await? else { return Ok(Written::Moot("the person was erased")) };
         let is_stale = clock::now() > event.time + STALE;
@@ -162,7 +162,15 @@ impl Postman {
                 let link = self.link_of(user, "password", Purpose::ResetPassword).await?;
                 Letter::ResetPassword { link, valid: mailed::LIFETIME }
             }
-            PASSWORD_CHANGED => Letter::PasswordChanged { at: event.time, address: None, link: self.page("password") },
+            PASSWORD_CHANGED => {
+                let address = match data {
+                    IdentityEvent::PasswordChanged(data) => {
+                        data.address.as_ref().and_then(|address| address.value().cloned())
+                    }
+                    _ => None,
+                };
+                Letter::PasswordChanged { at: event.time, address, link: self.page("password") }
+            }
             other => return Err(Unwritten::Unknown(other.to_owned())),
         };
         Ok(Written::Letter(letter, person.mailbox))

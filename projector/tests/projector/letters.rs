@@ -65,7 +65,12 @@ impl Office {
         fs::create_dir(&folder).expect("a folder");
         let office = Self { world, folder };
         office.say(ADA, registered()).await;
-        office.say(WORKS, Event::OrganisationCreated(OrganisationCreated { name: "Harbour Works".to_owned() })).await;
+        office
+            .say(
+                WORKS,
+                Event::OrganisationCreated(OrganisationCreated { name: "Harbour Works".to_owned(), address: None }),
+            )
+            .await;
         office
     }
 
@@ -143,11 +148,12 @@ fn registered() -> Event {
     Event::UserRegistered(UserRegistered {
         email: Personal::known(ADA, "ada@example.org".to_owned()),
         name: Personal::known(ADA, "Ada Example".to_owned()),
+        address: None,
     })
 }
 
 fn requested() -> Event {
-    Event::VerificationRequested(VerificationRequested { channel: Channel::Mail })
+    Event::VerificationRequested(VerificationRequested { channel: Channel::Mail, address: None })
 }
 
 fn invited(expires_at: DateTime<Utc>) -> Event {
@@ -190,7 +196,7 @@ async fn whoever_registered_gets_a_link_that_verifies_the_address() {
 async fn an_address_that_was_verified_erased_or_asked_about_long_ago_is_left_alone() {
     let office = Office::open().await;
     office.say(ADA, requested()).await;
-    office.say(ADA, Event::AddressVerified(AddressVerified { channel: Channel::Mail })).await;
+    office.say(ADA, Event::AddressVerified(AddressVerified { channel: Channel::Mail, address: None })).await;
     assert_eq!(office.moot().await, "the address was verified meanwhile");
 
     let office = Office::open().await;
@@ -234,7 +240,7 @@ async fn an_invitation_that_is_over_is_not_mailed() {
 
     let office = Office::open().await;
     office.say(WORKS, invited(in_a_week())).await;
-    let accepted = InvitationAccepted { invitation_id: INVITATION, user_id: ADA };
+    let accepted = InvitationAccepted { invitation_id: INVITATION, user_id: ADA, address: None };
     office.say(WORKS, Event::InvitationAccepted(accepted)).await;
     assert_eq!(office.moot().await, over);
 

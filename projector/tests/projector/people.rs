@@ -50,9 +50,9 @@ fn organisation() -> Vec<E> {
         let email = Personal::known(invitation_id, format!("guest{n}@example.org"));
         E::MemberInvited(MemberInvited { invitation_id, email, role: Role::Requester, expires_at: later() })
     };
-    let member = |n| E::MemberAdded(MemberAdded { user_id: user(n), role: Role::Reviewer });
+    let member = |n| E::MemberAdded(MemberAdded { user_id: user(n), role: Role::Reviewer, address: None });
     let removed = |n| E::MemberRemoved(MemberRemoved { user_id: user(n), reason: MemberEnd::Removed });
-    let mut events = vec![E::OrganisationCreated(OrganisationCreated { name: "Works".to_owned() })];
+    let mut events = vec![E::OrganisationCreated(OrganisationCreated { name: "Works".to_owned(), address: None })];
     events.extend((1..=5).map(member));
     events.extend([created(red, "Red"), created(blue, "Blue"), created(green, "Green")]);
     events.extend([joins(red, 1), joins(red, 2), joins(red, 3), joins(blue, 3), joins(blue, 1), joins(green, 5)]);
@@ -65,7 +65,11 @@ fn organisation() -> Vec<E> {
     events.extend([E::GroupDeleted(GroupDeleted { group_id: green }), created(green, "Green again")]);
     events.extend([invited(1), invited(2), invited(3)]);
     events.push(E::InvitationRevoked(InvitationRevoked { invitation_id: id(0x1701) }));
-    events.push(E::InvitationAccepted(InvitationAccepted { invitation_id: id(0x1702), user_id: user(1) }));
+    events.push(E::InvitationAccepted(InvitationAccepted {
+        invitation_id: id(0x1702),
+        user_id: user(1),
+        address: None,
+    }));
     events.push(E::SecondFactorDemanded(SecondFactorDemanded { roles: vec![Role::Admin] }));
     events
 }
@@ -77,13 +81,14 @@ fn person(n: u128) -> Vec<E> {
         E::UserRegistered(UserRegistered {
             email: known(format!("{n}@example.org")),
             name: known(format!("Person {n}")),
+            address: None,
         }),
-        E::VerificationRequested(VerificationRequested { channel: Channel::Mail }),
+        E::VerificationRequested(VerificationRequested { channel: Channel::Mail, address: None }),
     ];
     if n % 2 == 1 {
-        events.push(E::AddressVerified(AddressVerified { channel: Channel::Mail }));
+        events.push(E::AddressVerified(AddressVerified { channel: Channel::Mail, address: None }));
         events.push(E::SecondFactorEnabled(SecondFactorEnabled { method }));
-        events.push(E::RecoveryCodeUsed(RecoveryCodeUsed { left: 9 }));
+        events.push(E::RecoveryCodeUsed(RecoveryCodeUsed { left: 9, address: None }));
     }
     if n == 3 {
         events.push(E::SecondFactorDisabled(SecondFactorDisabled { method }));
@@ -93,7 +98,11 @@ fn person(n: u128) -> Vec<E> {
         let wish = PasswordResetRequested { channel: Channel::Mail, address: address(of, n) };
         events.push(E::LockedOut(LockedOut { until: later(), address: address(of, n) }));
         events.push(E::PasswordResetRequested(wish));
-        events.push(E::PasswordChanged(PasswordChanged { proof: PasswordProof::MailedLink, kept: None }));
+        events.push(E::PasswordChanged(PasswordChanged {
+            proof: PasswordProof::MailedLink,
+            kept: None,
+            address: None,
+        }));
     }
     events
 }
@@ -110,7 +119,7 @@ fn login(n: u128) -> Vec<E> {
         agent: Some(Personal::known(of, format!("agent {n}"))),
     })];
     if n == 5 {
-        events.push(E::SessionRevoked(SessionRevoked { user_id: of, reason: SessionEnd::LoggedOut }));
+        events.push(E::SessionRevoked(SessionRevoked { user_id: of, reason: SessionEnd::LoggedOut, address: None }));
     }
     events
 }

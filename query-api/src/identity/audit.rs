@@ -36,7 +36,7 @@ pub struct AuditEntry {
     /// The network address that it came from; null when it is not known, or was erased.
     address: Option<String>,
     /// The program, as it calls itself; null likewise.
-    program: Option<String>,
+    agent: Option<String>,
     /// Whom it was done to.
     user: Option<User>,
     /// The API key that it was done to.
@@ -121,7 +121,7 @@ impl From<Row> for AuditEntry {
             by: User::new(row.by_id, row.by_name),
             session: row.session_id,
             address: row.address,
-            program: row.agent,
+            agent: row.agent,
             user: User::new(row.user_id, row.user_name),
             api_key: row.key_id,
             group: row.group_id,

@@ -26,8 +26,6 @@ pub enum LoginMethod {
     Password,
     /// The password and a second factor.
     PasswordAndSecondFactor,
-    /// An invitation that was accepted.
-    Invitation,
     /// Another session of the same user, in another organisation.
     Switch,
 }
@@ -52,7 +50,7 @@ pub struct Session {
     /// The network address that it came from; null when it is not known, or was erased.
     address: Option<String>,
     /// The program, as it calls itself; null likewise.
-    program: Option<String>,
+    agent: Option<String>,
 }
 
 /// The root field of this list.
@@ -95,7 +93,6 @@ impl TryFrom<String> for StoredMethod {
         Ok(Self(match text.as_str() {
             "password" => Method::Password,
             "password_and_second_factor" => Method::PasswordAndSecondFactor,
-            "invitation" => Method::Invitation,
             "switch" => Method::Switch,
             _ => return Err(UnknownMethod(text)),
         }))
@@ -130,7 +127,7 @@ async fn sessions(asker: &Asker, page: &Page, wanted: &Position) -> Result<Conne
             expires_at: Instant(row.expires_at),
             new_place: row.new_place,
             address: row.address,
-            program: row.agent,
+            agent: row.agent,
         };
         (Cursor { at: row.started_at, id: row.id }, session)
     }))

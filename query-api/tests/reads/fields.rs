@@ -80,7 +80,7 @@ const FIELDS: [Field; 12] = [
     field(
         "sessions",
         Open::To(Action::ManageSelf),
-        r#"{ sessions(after: "CURSOR") { nodes { id address } } all: sessions { nodes { id address program } } }"#,
+        r#"{ sessions(after: "CURSOR") { nodes { id address } } all: sessions { nodes { id address agent } } }"#,
     ),
     field(
         "apiKeys",
@@ -92,7 +92,7 @@ const FIELDS: [Field; 12] = [
         Open::To(Action::ReadAudit),
         r#"{ auditTrail(filter: {user: "ID"}, after: "CURSOR") { nodes { id address } }
              of: auditTrail(filter: {user: "ID"}) { nodes { id address user { id name } } }
-             all: auditTrail { nodes { id type by { id name } session address program user { id name } group } } }"#,
+             all: auditTrail { nodes { id type by { id name } session address agent user { id name } group } } }"#,
     ),
     field(
         "consultationChanged",

@@ -128,7 +128,7 @@ async fn sessions_are_ones_own_that_go_on_and_the_one_that_asks_is_marked() {
     );
     world.run(&used).await;
     let token = world.token_of(ours.principal()).await;
-    let fields = "id current method startedAt lastUsedAt expiresAt newPlace address program";
+    let fields = "id current method startedAt lastUsedAt expiresAt newPlace address agent";
     let shown = async || column(&pages(&world, &token, "sessions", "", 2, fields).await, "address");
     assert_eq!(shown().await, ["Ours", "192.0.2.7", "192.0.2.6", "192.0.2.1"]);
     // A change of the password ended those whose login had been checked before, but the one that was kept.
@@ -142,7 +142,7 @@ async fn sessions_are_ones_own_that_go_on_and_the_one_that_asks_is_marked() {
     let token = world.token_of(Principal { session: Some(id), ..ours.principal() }).await;
     let one = &pages(&world, &token, "sessions", "", 9, fields).await[0];
     assert_eq!((&one["id"], &one["current"], &one["method"]), (&json!(id), &json!(true), &json!("SWITCH")));
-    assert_eq!((&one["lastUsedAt"], &one["program"]), (&json!("2026-02-01T00:00:00Z"), &json!("agent 1")));
+    assert_eq!((&one["lastUsedAt"], &one["agent"]), (&json!("2026-02-01T00:00:00Z"), &json!("agent 1")));
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn the_trail_tells_who_did_what_to_whom_and_from_where() {
     entry(5, ours.tenant, "role_changed", Some(gone), None, ada).await;
     entry(6, person(72), "role_changed", Some(ada), None, ada).await;
     let token = world.token_of(ours.principal()).await;
-    let fields = "type at by { id name } session address program user { id name }";
+    let fields = "type at by { id name } session address agent user { id name }";
     let trail = async |filter: &str| {
         let filter = if filter.is_empty() { String::new() } else { format!(", filter: {{{filter}}}") };
         column(&pages(&world, &token, "auditTrail", &filter, 2, fields).await, "type")
@@ -224,7 +224,7 @@ async fn the_trail_tells_who_did_what_to_whom_and_from_where() {
     let person = |id: Uuid, name: Option<&str>| json!({"id": id, "name": name});
     assert_eq!((&all[1]["by"], &all[1]["user"]), (&person(ada, Some("Ours")), &person(gone, None)));
     assert_eq!(
-        (&all[1]["session"], &all[1]["address"], &all[1]["program"]),
+        (&all[1]["session"], &all[1]["address"], &all[1]["agent"]),
         (&json!(session), &json!("Ours"), &json!("Ours"))
     );
     assert_eq!(

@@ -7,15 +7,13 @@ mod routes;
 mod rows;
 
 use chrono::{DateTime, Utc};
-use docket_domain::identity::{User, set_second_factor, use_recovery_code};
-use docket_events::{Category, StreamId};
-use docket_log::Outcome;
+use docket_domain::identity::{set_second_factor, use_recovery_code};
 use docket_platform::{clock, ids};
 use secrecy::{ExposeSecret, SecretString};
 use totp_rs::{Builder, Totp};
 use uuid::Uuid;
 
-use super::{error::RouteError, origin::Origin};
+use super::{error::RouteError, origin::Origin, user};
 use crate::state::State;
 
 pub(super) use routes::router;
@@ -74,12 +72,9 @@ pub(super) async fn check(
         let left = state.guarded_query(rows::use_recovery_code(pool, user, &code)).await?;
         let left = left.ok_or(RouteError::WrongCode)?;
         let context = origin.by(Uuid::nil(), user, None);
-        let stream = StreamId::new(Category::Identity, user);
-        let used = state.store.execute(&context, stream, |user: &User, _| use_recovery_code(user, left));
-        return match state.guarded(used).await? {
-            Outcome::Accepted(_) => Ok(()),
-            Outcome::Refused(refusal) => Err(RouteError::unexpected(&refusal)),
-        };
+        let from = origin.address_of(user);
+        user::command(state, &context, user, |user, _| use_recovery_code(user, left, from.clone())).await?;
+        return Ok(());
     }
     let secret = state.guarded_query(rows::secret(pool, user)).await?.ok_or(RouteError::WrongCode)?;
     let step = step_of(&secret.bytes, code.expose_secret(), clock::now())?.ok_or(RouteError::WrongCode)?;
@@ -94,12 +89,8 @@ async fn journal(
     wanted: bool,
 ) -> Result<(), RouteError> {
     let context = origin.of_oneself(principal);
-    let stream = StreamId::new(Category::Identity, principal.id);
-    let set = state.store.execute(&context, stream, |user: &User, _| set_second_factor(user, wanted));
-    match state.guarded(set).await? {
-        Outcome::Accepted(_) => Ok(()),
-        Outcome::Refused(refusal) => Err(RouteError::unexpected(&refusal)),
-    }
+    user::command(state, &context, principal.id, |user, _| set_second_factor(user, wanted)).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
 /// Proof that it is the owner who asks.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = SecondFactorRequest)]
+#[schema(as = EnrolSecondFactorRequest)]
 struct PasswordOnly {
     /// The password.
     #[schema(value_type = String, format = "password")]
@@ -43,7 +43,7 @@ struct PasswordOnly {
 /// A code of the app.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = SecondFactorCode)]
+#[schema(as = SecondFactorCodeRequest)]
 struct CodeOnly {
     /// The six digits that the app shows.
     #[schema(value_type = String, example = "123456")]
@@ -53,7 +53,7 @@ struct CodeOnly {
 /// Password and code.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = SecondFactorEnd)]
+#[schema(as = DisableSecondFactorRequest)]
 struct PasswordAndCode {
     /// The password.
     #[schema(value_type = String, format = "password")]

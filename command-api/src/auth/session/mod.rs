@@ -3,15 +3,19 @@
 //! Owns the order of events and rows. That a session is open stands in the journal: its own stream, the user's (all sessions ended, a new
 //! password) and the organisation's (the role). The rows hold what is secret: refresh tokens, of which each is good for one use.
 
+mod routes;
 mod rows;
 
 use chrono::TimeDelta;
-use docket_domain::identity::{Organisation, Refusal, Session, StartSession, User, revoke_session, start_session};
+use docket_domain::{
+    Aggregate,
+    identity::{NetworkAddress, Organisation, Refusal, Session, StartSession, User, revoke_session, start_session},
+};
 use docket_events::{
     Category, StreamId,
     identity::{self, LoginMethod, SessionEnd},
 };
-use docket_log::{ExecuteError, Outcome, faults};
+use docket_log::{CommandContext, ExecuteError, faults, load::Loaded};
 use docket_platform::{
     auth::{Access, AuthError, Principal, Role, ensure_key},
     breaker::BreakerError,
@@ -21,8 +25,14 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{TOKEN_LIFETIME, error::RouteError, origin::Origin};
-use crate::{roles::token_role, state::State};
+use crate::{
+    error,
+    roles::token_role,
+    run::{self, NotDone},
+    state::State,
+};
 
+pub(super) use routes::router;
 pub(crate) use rows::Row;
 pub use rows::forget_old;
 
@@ -48,14 +58,15 @@ pub(super) struct Tokens {
 }
 
 /// The state of a stream of this category.
-pub(crate) async fn load<A: docket_domain::Aggregate>(
-    state: &State,
-    id: Uuid,
-) -> Result<A, BreakerError<ExecuteError>> {
+pub(crate) async fn load<A: Aggregate>(state: &State, id: Uuid) -> Result<A, BreakerError<ExecuteError>> {
+    Ok(loaded(state, id).await?.state)
+}
+
+/// The same, with the database's time.
+async fn loaded<A: Aggregate>(state: &State, id: Uuid) -> Result<Loaded<A>, BreakerError<ExecuteError>> {
     let stream = StreamId::new(Category::Identity, id);
     let load = async { Ok(state.store.load::<A>(stream, None).await?) };
-    let (loaded, _) = state.guarded(load).await?;
-    Ok(loaded.state)
+    Ok(state.guarded(load).await?.0)
 }
 
 /// Whether `role` takes a second factor in `organisation`.
@@ -113,26 +124,29 @@ pub(super) async fn begin(
     let Member { user_id, tenant, .. } = member;
     let place = state.guarded_query(state.accounts.place_hmac(origin)).await?;
     let new_place = state.guarded_query(rows::is_new_place(state.store.pool(), user_id, &place)).await?;
-    let now = clock::now();
-    let lifetime = TimeDelta::from_std(state.config.session_lifetime).unwrap_or(TimeDelta::MAX);
-    let expires_at = now.checked_add_signed(lifetime).unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
-    let session = Row { id: ids::new_id(), tenant, user_id, last_used_at: now, expires_at };
+    let id = ids::new_id();
     let command = StartSession {
         user_id,
         method,
         credentials,
-        expires_at,
+        lifetime: TimeDelta::from_std(state.config.session_lifetime).unwrap_or(TimeDelta::MAX),
         new_place,
         address: origin.address.clone(),
         agent: origin.agent.clone(),
     };
-    let context = origin.by(tenant, user_id, Some(session.id));
-    let stream = StreamId::new(Category::Identity, session.id);
+    let context = origin.by(tenant, user_id, Some(id));
+    let stream = StreamId::new(Category::Identity, id);
     // The event first: a session without one could not be seen, and not be ended.
-    let start = state.store.execute(&context, stream, |state: &Session, _| start_session(state, &command));
-    if let Outcome::Refused(refusal) = state.guarded(start).await? {
-        return Err(RouteError::unexpected(&refusal));
-    }
+    let decide = |session: &Session, now| start_session(session, &command, now);
+    let started = match run::journal(state, &context, stream, decide).await {
+        Ok(accepted) => accepted.state,
+        Err(NotDone::Refused(refusal)) => return Err(error::unexpected(&refusal).into()),
+        Err(NotDone::Failed(error)) => return Err(error.into()),
+    };
+    let (Some(last_used_at), Some(expires_at)) = (started.started_at, started.expires_at) else {
+        return Err(error::unexpected(&Refusal::NotFound).into());
+    };
+    let session = Row { id, tenant, user_id, last_used_at, expires_at };
     faults::step("login.before_rows");
     let refresh = state.guarded_query(rows::insert(state.store.pool(), &session, &place)).await?;
     let access = issue(state, &member, session.id, credentials).await?;
@@ -146,8 +160,9 @@ pub(super) async fn renew(state: &State, origin: &Origin, token: &SecretString) 
     if used {
         return Err(reused(state, origin, &row).await?);
     }
-    let (session, user): (Session, User) = tokio::try_join!(load(state, row.id), load(state, row.user_id))?;
-    let open = session.is_open(clock::now()) && !user.sessions_ended.ends(row.id, session.credentials);
+    let (Loaded { state: session, now, .. }, user) =
+        tokio::try_join!(loaded::<Session>(state, row.id), load::<User>(state, row.user_id))?;
+    let open = session.is_open(now) && !user.sessions_ended.ends(row.id, session.credentials);
     let member = member(state, row.user_id, &user, row.tenant).await?;
     let Some(member) = member.filter(|_| open) else { return Err(RouteError::InvalidRefreshToken) };
     let Some(refresh) = state.guarded_query(rows::rotate(state.store.pool(), token)).await? else {
@@ -161,25 +176,27 @@ pub(super) async fn renew(state: &State, origin: &Origin, token: &SecretString) 
 /// Ends the session of a refresh token that came twice: one of the two who have it should not.
 async fn reused(state: &State, origin: &Origin, row: &Row) -> Result<RouteError, RouteError> {
     let context = origin.anonymous(row.tenant);
-    end(state, &context, row, SessionEnd::RefreshTokenReused).await?;
+    end(state, &context, row, SessionEnd::RefreshTokenReused, origin.address_of(row.user_id)).await?;
     tracing::warn!(session = %row.id, "a refresh token came twice; its session has been ended");
     Ok(RouteError::InvalidRefreshToken)
 }
 
-/// Ends a session; one that is over already stays so.
+/// Ends a session; one that is over already stays so. `from` is told where no session tells it.
 pub(super) async fn end(
     state: &State,
-    context: &docket_log::CommandContext,
+    context: &CommandContext,
     row: &Row,
     reason: SessionEnd,
+    from: NetworkAddress,
 ) -> Result<(), RouteError> {
     let stream = StreamId::new(Category::Identity, row.id);
     let user = row.user_id;
-    let revoke = state.store.execute(context, stream, |session: &Session, _| revoke_session(session, user, reason));
-    match state.guarded(revoke).await? {
+    let decide = |session: &Session, _| revoke_session(session, user, reason, from.clone());
+    match run::journal(state, context, stream, decide).await {
         // A row without its event is of a login that was cut off.
-        Outcome::Accepted(_) | Outcome::Refused(Refusal::NotFound) => Ok(()),
-        Outcome::Refused(refusal) => Err(RouteError::unexpected(&refusal)),
+        Ok(_) | Err(NotDone::Refused(Refusal::NotFound)) => Ok(()),
+        Err(NotDone::Refused(refusal)) => Err(error::unexpected(&refusal).into()),
+        Err(NotDone::Failed(error)) => Err(error.into()),
     }
 }
 
@@ -197,8 +214,8 @@ pub(super) async fn open_ones(state: &State, user_id: Uuid) -> Result<Vec<(Row, 
     let user: User = load(state, user_id).await?;
     let mut open = Vec::new();
     for row in state.guarded_query(rows::of_user(state.store.pool(), user_id)).await? {
-        let session: Session = load(state, row.id).await?;
-        if session.is_open(clock::now()) && !user.sessions_ended.ends(row.id, session.credentials) {
+        let Loaded { state: session, now, .. } = loaded::<Session>(state, row.id).await?;
+        if session.is_open(now) && !user.sessions_ended.ends(row.id, session.credentials) {
             open.push((row, session));
         }
     }

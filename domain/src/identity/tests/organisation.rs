@@ -17,7 +17,7 @@ const GROUP: Uuid = Uuid::from_u128(20);
 const OTHER: Uuid = Uuid::from_u128(21);
 
 fn member(user_id: Uuid, role: Role) -> Event {
-    Event::MemberAdded(MemberAdded { user_id, role })
+    Event::MemberAdded(MemberAdded { user_id, role, address: None })
 }
 
 fn invited() -> Event {
@@ -49,7 +49,9 @@ fn decide(events: &[Event], command: OrganisationCommand) -> Result<Vec<Event>, 
 
 #[test]
 fn an_organisation_is_created_once() {
-    let create = |name: &str, admin| OrganisationCommand::Create(CreateOrganisation { name: name.to_owned(), admin });
+    let create = |name: &str, admin| {
+        OrganisationCommand::Create(CreateOrganisation { name: name.to_owned(), admin, from: None })
+    };
     let decide = |events: &[Event], command| decide_organisation(&given(events), command, at(9).time);
     assert_eq!(decide(&[], create(" Example Works ", None)), Decided::accepted(vec![created()]));
     let with_admin = decide(&[], create("Example Works", Some(ADA)));
@@ -105,9 +107,11 @@ fn there_are_so_many_open_invitations_and_no_more() {
 
 #[test]
 fn an_invitation_is_accepted_once_in_time_and_gives_its_role() {
-    let accept =
-        |user_id| OrganisationCommand::AcceptInvitation(AcceptInvitation { invitation_id: INVITATION, user_id });
-    let accepted = |user_id| Event::InvitationAccepted(InvitationAccepted { invitation_id: INVITATION, user_id });
+    let accept = |user_id| {
+        OrganisationCommand::AcceptInvitation(AcceptInvitation { invitation_id: INVITATION, user_id, from: None })
+    };
+    let accepted =
+        |user_id| Event::InvitationAccepted(InvitationAccepted { invitation_id: INVITATION, user_id, address: None });
     let open = [created(), member(ADA, Role::Admin), invited()];
     assert_eq!(decide_after(6, &open, accept(BEN)), Ok(vec![accepted(BEN), member(BEN, Role::Reviewer)]));
     assert_eq!(decide_after(7, &open, accept(BEN)), Err(Refusal::NoSuchInvitation), "too late");
@@ -224,14 +228,14 @@ fn command() -> impl Strategy<Value = OrganisationCommand> {
     let add = || (id(1), role()).prop_map(|(user_id, role)| AddMember { user_id, role });
     prop_oneof![
         1 => (name(), proptest::option::of(id(1)))
-            .prop_map(|(name, admin)| C::Create(CreateOrganisation { name, admin })),
+            .prop_map(|(name, admin)| C::Create(CreateOrganisation { name, admin, from: None })),
         1 => add().prop_map(C::AddMember),
         1 => (id(10), role()).prop_map(|(invitation_id, role)| {
             C::Invite(InviteMember { invitation_id, email: "ben@example.org".to_owned(), role })
         }),
         1 => id(10).prop_map(C::RevokeInvitation),
         1 => (id(10), id(1))
-            .prop_map(|(invitation_id, user_id)| C::AcceptInvitation(AcceptInvitation { invitation_id, user_id })),
+            .prop_map(|(invitation_id, user_id)| C::AcceptInvitation(AcceptInvitation { invitation_id, user_id, from: None })),
         4 => add().prop_map(C::ChangeRole),
         4 => (id(1), end).prop_map(|(user, end)| C::RemoveMember(user, end)),
         1 => (id(20), name()).prop_map(|(group, name)| C::CreateGroup(group, name)),

@@ -6,11 +6,11 @@ use docket_events::identity::{AddressVerified, VerificationRequested};
 use super::*;
 
 fn asked() -> Event {
-    Event::VerificationRequested(VerificationRequested { channel: Channel::Mail })
+    Event::VerificationRequested(VerificationRequested { channel: Channel::Mail, address: None })
 }
 
 fn verified() -> Event {
-    Event::AddressVerified(AddressVerified { channel: Channel::Mail })
+    Event::AddressVerified(AddressVerified { channel: Channel::Mail, address: None })
 }
 
 fn reset() -> Event {
@@ -45,15 +45,16 @@ fn an_invited_user_is_verified_from_the_beginning() {
 
 #[test]
 fn an_address_is_verified_once_and_asked_about_at_most_once_a_minute() {
-    let ask =
-        |seconds, events: &[Event]| request_verification(&given(events), at(1).time + TimeDelta::seconds(seconds));
+    let ask = |seconds, events: &[Event]| {
+        request_verification(&given(events), None, at(1).time + TimeDelta::seconds(seconds))
+    };
     let waiting = [registered(), asked()];
     assert_eq!(ask(0, &[]), Decided::refused(Refusal::NoSuchUser));
     assert_eq!(ask(59, &waiting), Decided::accepted(vec![]));
     assert_eq!(ask(60, &waiting), Decided::accepted(vec![asked()]));
-    assert_eq!(verify_address(&given(&waiting)), Decided::accepted(vec![verified()]));
+    assert_eq!(verify_address(&given(&waiting), None), Decided::accepted(vec![verified()]));
     let done = [registered(), asked(), verified()];
     assert_eq!(ask(60, &done), Decided::accepted(vec![]));
-    assert_eq!(verify_address(&given(&done)), Decided::accepted(vec![]));
-    assert_eq!(verify_address(&User::default()), Decided::refused(Refusal::NoSuchUser));
+    assert_eq!(verify_address(&given(&done), None), Decided::accepted(vec![]));
+    assert_eq!(verify_address(&User::default(), None), Decided::refused(Refusal::NoSuchUser));
 }

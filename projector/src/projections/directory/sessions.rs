@@ -42,7 +42,6 @@ const fn method(method: LoginMethod) -> &'static str {
     match method {
         LoginMethod::Password => "password",
         LoginMethod::PasswordAndSecondFactor => "password_and_second_factor",
-        LoginMethod::Invitation => "invitation",
         LoginMethod::Switch => "switch",
     }
 }

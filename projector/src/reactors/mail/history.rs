@@ -1,7 +1,7 @@
 //! What the journal says of whom a letter is about: read at the delivery, so that a letter says what is true then.
 
 use docket_events::{
-    Category, Event, Metadata, Recorded, StreamId,
+    Category, Event, Recorded, StreamId,
     identity::{IdentityEvent, UserRegistered},
 };
 use docket_log::journal;
@@ -66,10 +66,7 @@ impl Postman {
 
     /// The name of whoever caused `event`; none: it was no person, or the name is erased.
     pub(super) async fn inviter(&self, event: &Recorded) -> Result<Option<String>, Unwritten> {
-        // Metadata that cannot be read name nobody.
-        let Some(by) = serde_json::from_str::<Metadata>(&event.meta).ok().and_then(|meta| meta.principal) else {
-            return Ok(None);
-        };
+        let Some(by) = event.metadata().principal else { return Ok(None) };
         let person = self.person(StreamId::new(Category::Identity, by)).await?;
         Ok(person.and_then(|person| person.mailbox.name))
     }

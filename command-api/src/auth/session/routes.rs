@@ -4,10 +4,9 @@ use axum::Json as Answer;
 use chrono::{DateTime, Utc};
 use docket_domain::identity::{User, revoke_all_sessions};
 use docket_events::{
-    Category, Personal, StreamId,
+    Personal,
     identity::{LoginMethod, SessionEnd},
 };
-use docket_log::Outcome;
 use docket_platform::{
     auth::{
         Principal, Restricted,
@@ -21,19 +20,20 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{
-    error::RouteError,
-    login::{self, LoggedIn},
-    origin::Origin,
-    session::{self, Row},
-};
+use super::Row;
 use crate::{
+    auth::{
+        error::RouteError,
+        login::{self, LoggedIn},
+        origin::Origin,
+        session, user,
+    },
     openapi::{RefreshProblems, SessionProblems},
     state::State,
 };
 
 /// The routes of this file.
-pub(super) fn router() -> OpenApiRouter<State> {
+pub(in crate::auth) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(refresh))
         .routes(routes!(switch))
@@ -214,12 +214,8 @@ async fn revoke_others(
     permissions::check(&principal, Action::ManageSelf)?;
     let kept = principal.session.ok_or(RouteError::NoSuchSession)?;
     let context = origin.of_oneself(&principal);
-    let stream = StreamId::new(Category::Identity, principal.id);
-    let revoke = state.store.execute(&context, stream, |user: &User, _| revoke_all_sessions(user, kept));
-    match state.guarded(revoke).await? {
-        Outcome::Accepted(_) => Ok(Answer(Ended { message: "All other sessions have ended." })),
-        Outcome::Refused(refusal) => Err(RouteError::unexpected(&refusal)),
-    }
+    user::command(&state, &context, principal.id, |user, _| revoke_all_sessions(user, kept)).await?;
+    Ok(Answer(Ended { message: "All other sessions have ended." }))
 }
 
 async fn end(
@@ -231,6 +227,6 @@ async fn end(
 ) -> Result<Answer<Ended>, RouteError> {
     let row = session::one(state, id, principal.id).await?.ok_or(RouteError::NoSuchSession)?;
     let context = origin.by(row.tenant, principal.id, principal.session);
-    session::end(state, &context, &row, reason).await?;
+    session::end(state, &context, &row, reason, None).await?;
     Ok(Answer(Ended { message: "The session has ended." }))
 }
