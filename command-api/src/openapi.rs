@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use docket_platform::{ProblemDocument, problem::PROBLEM_JSON};
 use utoipa::{
-    IntoResponses, Modify, OpenApi, ToSchema,
+    IntoParams, IntoResponses, Modify, OpenApi, ToSchema,
     openapi::{
         self, ContentBuilder, RefOr, Response, ResponseBuilder,
         security::{Http, HttpAuthScheme, SecurityScheme},
@@ -53,7 +53,12 @@ impl IntoResponses for CommandProblems {
             ("401", "No valid token or API key: `unauthorized`, `token_expired`, `key_expired`"),
             ("403", "Not allowed: `forbidden`, `four_eyes`, `not_a_reviewer`, `not_the_requester`"),
             ("404", "There is no such consultation: `not_found`"),
-            ("409", "It has its outcome: `already_ended`; the member `state` says which"),
+            (
+                "409",
+                "It has its outcome: `already_ended`, the member `state` says which; somebody else has it in hand: `claimed`; \
+                 `delegation_loop`, `too_many`",
+            ),
+            ("410", "The person whom it was about was erased: `erased`"),
             ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
             ("413", "Too large: `too_large`, `event_too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
@@ -61,6 +66,19 @@ impl IntoResponses for CommandProblems {
             ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),
         ])
     }
+}
+
+/// The headers that every command takes.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for the document: `Envelope` reads them")]
+pub(crate) struct CommandHeaders {
+    /// Repeating the request under the same key gets the first answer
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// The `ETag` that the consultation must have
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
 }
 
 /// The problems of logging in.

@@ -19,13 +19,16 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 pub struct People {
     store: Store,
     names: Cache<Uuid, Arc<str>>,
+    makers: Cache<Uuid, Uuid>,
 }
 
 impl People {
     /// Names that are read from `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, names: Cache::builder().max_capacity(50_000).time_to_live(MAX_AGE).build() }
+        let names = Cache::builder().max_capacity(50_000).time_to_live(MAX_AGE).build();
+        let makers = Cache::builder().max_capacity(50_000).time_to_live(MAX_AGE).build();
+        Self { store, names, makers }
     }
 
     /// The name of a user; none when there is no such user, or the person was erased.
@@ -52,6 +55,20 @@ impl People {
         }
         let (loaded, _) = self.store.load::<ApiKey>(StreamId::new(Category::Identity, key), None).await?;
         Ok(self.remember(key, loaded.state.name.as_ref()).await)
+    }
+
+    /// Who made an API key; none when there is no such key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_maker(&self, key: Uuid) -> Result<Option<Uuid>, ExecuteError> {
+        if let Some(maker) = self.makers.get(&key).await {
+            return Ok(Some(maker));
+        }
+        let (loaded, _) = self.store.load::<ApiKey>(StreamId::new(Category::Identity, key), None).await?;
+        let Some(maker) = loaded.state.created_by else { return Ok(None) };
+        self.makers.insert(key, maker).await;
+        Ok(Some(maker))
     }
 
     async fn remember(&self, id: Uuid, name: Option<&String>) -> Option<Arc<str>> {

@@ -174,9 +174,9 @@ async fn expire(store: &Store, due: Due) -> Result<(), RoundError> {
 }
 
 fn measure(state: &Consultation) {
-    if let Some(Ended::TimedOut { deadline, at }) = state.outcome {
+    if let Some(Ended::TimedOut { deadline, at, .. }) = &state.outcome {
         EXPIRED.inc();
-        LATENESS.observe((at - deadline).as_seconds_f64());
+        LATENESS.observe((*at - *deadline).as_seconds_f64());
     }
 }
 

@@ -26,9 +26,14 @@ pub trait Aggregate: HasPersonal + Default + Clone + Serialize + DeserializeOwne
     /// The state after `event`. Never fails: whatever was journalled is a fact.
     fn evolve(&mut self, event: &Self::Event, at: At);
 
-    /// The instant from which the clock ends this aggregate, while nothing else has.
+    /// The instant from which the clock has something to do with this aggregate, while nothing else happens.
     fn deadline(&self) -> Option<DateTime<Utc>> {
         None
+    }
+
+    /// Whether decisions need the personal fields of the state in clear.
+    fn decides_in_clear(&self) -> bool {
+        false
     }
 }
 

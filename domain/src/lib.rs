@@ -4,6 +4,7 @@
 //! Everything here is pure and synchronous: time, ids and looked-up data come in as arguments, nothing does I/O.
 
 pub mod aggregate;
+pub mod calendar;
 pub mod consultation;
 pub mod identity;
 

@@ -8,11 +8,13 @@
 //! |---|---|
 //! | the events of a consultation, of identity | [`consultation`], [`identity`] |
 //! | what stands around an event's data | [`envelope`] |
+//! | business hours and holidays | [`calendar`] |
 //! | names and addresses of people | [`personal`] |
 //! | bytes to events and back | [`codec`], [`upcast`] |
 //! | JSON Schemas of every event; the topics described | [`schema`], [`asyncapi`] |
 
 pub mod asyncapi;
+pub mod calendar;
 pub mod category;
 pub mod codec;
 pub mod consultation;

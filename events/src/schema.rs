@@ -9,8 +9,17 @@ use crate::{consultation as c, identity as i};
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 35] = [
+pub(crate) const TYPES: [Entry; 45] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
+    ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
+    ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
+    ("docket.consultation.released.v1", SchemaGenerator::root_schema_for::<c::Released>),
+    ("docket.consultation.assigned.v1", SchemaGenerator::root_schema_for::<c::Assigned>),
+    ("docket.consultation.delegated.v1", SchemaGenerator::root_schema_for::<c::Delegated>),
+    ("docket.consultation.information_requested.v1", SchemaGenerator::root_schema_for::<c::InformationRequested>),
+    ("docket.consultation.information_provided.v1", SchemaGenerator::root_schema_for::<c::InformationProvided>),
+    ("docket.consultation.reminded.v1", SchemaGenerator::root_schema_for::<c::Reminded>),
+    ("docket.consultation.escalated.v1", SchemaGenerator::root_schema_for::<c::Escalated>),
     ("docket.consultation.commented.v1", SchemaGenerator::root_schema_for::<c::Commented>),
     ("docket.consultation.vote_cast.v1", SchemaGenerator::root_schema_for::<c::VoteCast>),
     ("docket.consultation.responded.v1", SchemaGenerator::root_schema_for::<c::Responded>),
@@ -39,6 +48,7 @@ pub(crate) const TYPES: [Entry; 35] = [
     ("docket.identity.group_deleted.v1", SchemaGenerator::root_schema_for::<i::GroupDeleted>),
     ("docket.identity.group_member_added.v1", SchemaGenerator::root_schema_for::<i::GroupMemberAdded>),
     ("docket.identity.group_member_removed.v1", SchemaGenerator::root_schema_for::<i::GroupMemberRemoved>),
+    ("docket.identity.calendar_set.v1", SchemaGenerator::root_schema_for::<i::CalendarSet>),
     ("docket.identity.second_factor_demanded.v1", SchemaGenerator::root_schema_for::<i::SecondFactorDemanded>),
     ("docket.identity.session_started.v1", SchemaGenerator::root_schema_for::<i::SessionStarted>),
     ("docket.identity.session_revoked.v1", SchemaGenerator::root_schema_for::<i::SessionRevoked>),

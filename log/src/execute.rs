@@ -214,7 +214,13 @@ impl Store {
                 return self.unless_answered(context, stream, mismatch).await;
             }
             let now = loaded.last_time.map_or(loaded.now, |last| last.max(loaded.now));
-            let decided = decide(&loaded.state, now);
+            let decided = if loaded.state.decides_in_clear() {
+                let mut open = loaded.state.clone();
+                self.vault().open(std::slice::from_mut(&mut open)).await?;
+                decide(&open, now)
+            } else {
+                decide(&loaded.state, now)
+            };
             if decided.events.is_empty() {
                 if let Some(refusal) = decided.refusal {
                     return self.unless_answered(context, stream, Ok(Outcome::Refused(refusal))).await;

@@ -118,11 +118,12 @@ async fn long_stream(store: &Store, events: usize) -> Result<StreamId> {
                 time: loaded.now,
                 id: ids::new_id(),
                 event: docket_events::consultation::ConsultationEvent::Commented(
-                    docket_events::consultation::Commented {
-                        comment_id: ids::new_id(),
-                        by: docket_tests::person(3),
-                        text: format!("comment {n}"),
-                    },
+                    docket_events::consultation::Commented::new(
+                        ids::new_id(),
+                        docket_tests::person(3),
+                        format!("comment {n}"),
+                        None,
+                    ),
                 ),
             })
             .collect();

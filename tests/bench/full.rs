@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use docket_domain::consultation::Consultation;
-use docket_events::consultation::{Commented, ConsultationEvent, Decision, Requested, Responded, Rule, VoteCast};
+use docket_events::consultation::{
+    Answer, Commented, ConsultationEvent, Decision, Requested, Responded, Rule, VoteCast,
+};
 use docket_log::{CommandContext, Store, Timed, Verdict};
 use docket_platform::{
     clock,
@@ -61,28 +63,23 @@ async fn decide(store: &Store) -> Result<()> {
 
 fn story() -> Vec<ConsultationEvent> {
     let mut events = vec![ConsultationEvent::Requested(Requested {
-        title: "Deploy release 42?".to_owned(),
         body: Some("All checks are green, staging ran for a day.".to_owned()),
-        context: None,
-        external_id: None,
-        requested_by: person(1),
-        reviewers: Vec::new(),
-        deadline: None,
+        ..Requested::new("Deploy release 42?", person(1))
     })];
     events.extend((0..PER_STREAM - 3).map(|n| {
-        ConsultationEvent::Commented(Commented {
-            comment_id: ids::new_id(),
-            by: person(3 + n as u128),
-            text: "Looked at it, nothing to add.".to_owned(),
-        })
+        let text = "Looked at it, nothing to add.".to_owned();
+        ConsultationEvent::Commented(Commented::new(ids::new_id(), person(3 + n as u128), text, None))
     }));
-    events.push(ConsultationEvent::VoteCast(VoteCast { by: person(2), decision: Decision::Approve, comment: None }));
+    events.push(ConsultationEvent::VoteCast(VoteCast::new(person(2), Answer::of(Decision::Approve), None)));
     events.push(ConsultationEvent::Responded(Responded {
-        decision: Decision::Approve,
+        decision: Some(Decision::Approve),
         by: person(2),
         rule: Rule::AnyOne,
         request_version: 1,
         comment: None,
+        content: None,
+        private: None,
+        agreed: Vec::new(),
     }));
     events
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use docket_domain::consultation::{Command, Consultation, Due, Refusal, Request, Respond, decide};
+use docket_domain::consultation::{Command, Consultation, Due, Given, Refusal, Request, Respond, Standing, decide};
 use docket_events::{
     Category, StreamId,
     consultation::{Decision, Person},
@@ -144,16 +144,7 @@ pub fn person(n: u128) -> Person {
 /// A request by person 1 with a title and, if given, a deadline.
 #[must_use]
 pub fn request(title: &str, deadline: Option<DateTime<Utc>>) -> Command {
-    Request {
-        title: title.to_owned(),
-        body: None,
-        context: None,
-        external_id: None,
-        requested_by: person(1),
-        reviewers: Vec::new(),
-        deadline: deadline.map(Due::At),
-    }
-    .into()
+    Request { deadline: deadline.map(Due::At), ..Request::new(title, person(1)) }.into()
 }
 
 /// A comment by person `n`.
@@ -165,7 +156,7 @@ pub fn comment(n: u128, text: &str) -> Command {
 /// A response by person `n`.
 #[must_use]
 pub fn respond(n: u128, decision: Decision) -> Command {
-    Respond { by: person(n), decision, comment: None }.into()
+    Respond { by: person(n), standing: Standing::default(), given: Given::decision(decision) }.into()
 }
 
 /// The tenant of most tests.

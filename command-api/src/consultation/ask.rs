@@ -1,23 +1,37 @@
 //! `POST /api/v1/consultations`: ask for a decision.
 
 use axum::{http::StatusCode, response::Response};
-use chrono::{DateTime, Utc};
-use docket_domain::consultation::{self, Due, view::ConsultationView};
+use chrono::{DateTime, NaiveDateTime};
+use docket_domain::{
+    consultation::{self, Due, view::ConsultationView},
+    identity::Organisation,
+};
+use docket_events::consultation::{Person, Priority};
 use docket_log::Statuses;
-use docket_platform::{http::Json, ids};
+use docket_platform::{
+    auth::{Principal, permissions::Action},
+    http::Json,
+    ids,
+};
 use serde::Deserialize;
 use serde_json::Value;
+use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{error::RouteError, run};
-use docket_platform::auth::permissions::Action;
-
+use super::{
+    error::RouteError,
+    run,
+    terms::{self, AnswerRequest, EscalationRequest, Reviewer, RuleRequest, Wanted},
+};
 use crate::{
+    auth::session::load,
     envelope::{Envelope, Needs},
     openapi::CommandProblems,
     state::State,
 };
+
+const MAX_SUBJECT_CHARS: usize = 200;
 
 /// What is to be decided.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,14 +52,52 @@ pub(super) struct Request {
     context: Option<Value>,
     /// The asker's own name for this request. Asking again under the same name gets the first request.
     external_id: Option<String>,
-    /// From this instant on it has timed out. Not together with `timeout_minutes`.
-    deadline: Option<DateTime<Utc>>,
+    /// From this instant on it has timed out: with an offset, such as `2026-06-01T12:00:00Z`, or the time on the wall of `time_zone`,
+    /// such as `2026-06-01T12:00:00`. Not together with `timeout_minutes`.
+    #[schema(example = "2026-06-01T12:00:00Z")]
+    deadline: Option<String>,
+    /// The zone of a `deadline` without an offset, by its IANA name, such as `Europe/Berlin`.
+    time_zone: Option<String>,
     /// It times out so many minutes after it was asked. Not together with `deadline`.
     #[schema(minimum = 1, maximum = 5_256_000)]
     timeout_minutes: Option<u32>,
-    /// Who may answer; none named: every reviewer of the organisation.
+    /// Whether `timeout_minutes` and escalations count the organisation's business time only.
     #[serde(default)]
-    reviewers: Vec<Uuid>,
+    business_time: bool,
+    /// Who may answer: users, groups and roles; none named: every reviewer of the organisation.
+    #[serde(default)]
+    reviewers: Vec<Reviewer>,
+    /// What is asked for; yes or no if not given.
+    answer: Option<AnswerRequest>,
+    /// When votes are an outcome; the first one if not given.
+    rule: Option<RuleRequest>,
+    /// Whether neither who asks nor who made the key that asks may answer; so it is if not given.
+    four_eyes: Option<bool>,
+    /// How soon it is wanted; `normal` if not given.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(low|normal|high|urgent)$")]
+    priority: Priority,
+    /// Words to find it by, at most 20.
+    #[serde(default)]
+    labels: Vec<String>,
+    /// Whom it is about: a member's id, or the asker's own name for a person. Body, context, proposal and answers then belong to that
+    /// person and go when the person is erased; the title does not.
+    subject: Option<String>,
+    /// What counts when the deadline passes: `nothing` (if not given), `approve`, `reject`, or one of the options.
+    on_timeout: Option<String>,
+    /// When reviewers are reminded: so many minutes before the deadline.
+    #[serde(default)]
+    reminders: Vec<u32>,
+    /// What happens when there is no decision after a while.
+    #[serde(default)]
+    escalations: Vec<EscalationRequest>,
+    /// Whether the clock stands still while a reviewer waits for information.
+    #[serde(default)]
+    questions_stop_clock: bool,
+    /// Where the asker wants to be told of the outcome: an `https` or `http` URL.
+    callback_url: Option<String>,
+    /// The id of an own consultation in whose place this one stands: it is withdrawn as superseded.
+    supersedes: Option<Uuid>,
 }
 
 pub(super) struct Ask;
@@ -61,15 +113,106 @@ pub fn stream_of(tenant: Uuid, external_id: &str) -> Uuid {
 }
 
 fn due(request: &Request) -> Result<Option<Due>, RouteError> {
-    match (request.deadline, request.timeout_minutes) {
-        (Some(_), Some(_)) => Err(RouteError::Contradiction {
-            field: "timeout_minutes",
-            reason: "must not be given together with `deadline`",
-        }),
-        (Some(instant), None) => Ok(Some(Due::At(instant))),
-        (None, Some(minutes)) => Ok(Some(Due::After { minutes })),
-        (None, None) => Ok(None),
+    let Some(deadline) = &request.deadline else {
+        if request.time_zone.is_some() {
+            return Err(RouteError::wrong("time_zone", "must be given with a `deadline` only"));
+        }
+        return Ok(request.timeout_minutes.map(|minutes| Due::After { minutes }));
+    };
+    if request.timeout_minutes.is_some() {
+        let reason = "must not be given together with `deadline`";
+        return Err(RouteError::Contradiction { field: "timeout_minutes", reason });
     }
+    let local = deadline.parse::<NaiveDateTime>();
+    match (DateTime::parse_from_rfc3339(deadline), local, &request.time_zone) {
+        (Ok(instant), _, None) => Ok(Some(Due::At(instant.to_utc()))),
+        (Ok(_), _, Some(_)) => {
+            Err(RouteError::wrong("time_zone", "must not be given with a `deadline` that has an offset"))
+        }
+        (Err(_), Ok(at), Some(time_zone)) => Ok(Some(Due::Local { at, time_zone: time_zone.clone() })),
+        (Err(_), Ok(_), None) => Err(RouteError::wrong("deadline", "must have an offset, or come with a `time_zone`")),
+        (Err(_), Err(_), _) => {
+            Err(RouteError::wrong("deadline", "must be a date and time of RFC 3339, such as `2026-06-01T12:00:00Z`"))
+        }
+    }
+}
+
+fn callback(url: Option<&str>) -> Result<(), RouteError> {
+    let Some(text) = url else { return Ok(()) };
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match url {
+        None => Err(RouteError::wrong("callback_url", "must be an `https` or `http` URL")),
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err(RouteError::wrong("callback_url", "must not hold credentials"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whom it is about: a member, or somebody whom the asker has a name for; each tenant has its own people.
+async fn subject(state: &State, tenant: Uuid, text: Option<String>) -> Result<Option<Person>, RouteError> {
+    let Some(text) = text else { return Ok(None) };
+    if !(1..=MAX_SUBJECT_CHARS).contains(&text.trim().chars().count()) || text.chars().any(char::is_control) {
+        return Err(RouteError::wrong("subject", format!("must have 1 to {MAX_SUBJECT_CHARS} characters")));
+    }
+    if let Ok(user) = text.parse::<Uuid>() {
+        let organisation: Organisation = load(state, tenant).await?;
+        if organisation.members.contains_key(&user)
+            && let Some(name) = state.guarded(state.people.name(user)).await?
+        {
+            return Ok(Some(Person::named(user, &*name)));
+        }
+    }
+    let id = Uuid::new_v5(&tenant, format!("subject:{text}").as_bytes());
+    Ok(Some(Person::named(id, text)))
+}
+
+/// The command of a request, with everything looked up.
+pub(super) async fn command(
+    state: &State,
+    principal: &Principal,
+    requested_by: Person,
+    request: Request,
+) -> Result<consultation::Request, RouteError> {
+    let deadline = due(&request)?;
+    callback(request.callback_url.as_deref())?;
+    let Request { title, body, context, external_id, priority, labels, callback_url, supersedes, .. } = request;
+    let Request { reviewers, answer, rule, four_eyes, on_timeout, reminders, escalations, .. } = request;
+    let Request { business_time, questions_stop_clock, subject: about, .. } = request;
+    let subject = subject(state, principal.tenant, about).await?;
+    let wanted = Wanted {
+        reviewers,
+        answer,
+        rule,
+        four_eyes,
+        on_timeout,
+        reminders,
+        escalations,
+        questions_stop_clock,
+        business_time,
+        subject,
+    };
+    let organisation =
+        if wanted.names_somebody() { load(state, principal.tenant).await? } else { Organisation::default() };
+    let (reviewers, terms) = terms::resolve(wanted, &organisation)?;
+    let key_made_by = match principal.scopes {
+        Some(_) => state.guarded(state.people.key_maker(principal.id)).await?,
+        None => None,
+    };
+    Ok(consultation::Request {
+        body,
+        context,
+        external_id,
+        key_made_by,
+        reviewers,
+        deadline,
+        priority,
+        labels,
+        callback_url,
+        supersedes,
+        terms,
+        ..consultation::Request::new(title, requested_by)
+    })
 }
 
 /// Ask for a decision
@@ -97,20 +240,18 @@ pub(super) async fn handler(
     envelope: Envelope<Ask>,
     Json { value: request, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
-    let deadline = due(&request)?;
     let requested_by = run::person(&state, &envelope).await?;
     // Invented once: every attempt of this request writes the same stream.
     let id = request
         .external_id
         .as_deref()
         .map_or_else(ids::new_id, |external_id| stream_of(envelope.principal.tenant, external_id));
-    let Request { title, body, context, external_id, reviewers, .. } = request;
-    let command = consultation::Request { title, body, context, external_id, requested_by, reviewers, deadline };
+    let command = command(&state, &envelope.principal, requested_by, request).await?;
     let statuses = Statuses { changed: StatusCode::CREATED.as_u16(), unchanged: StatusCode::OK.as_u16() };
     let done = run::run(&state, &envelope.context(hash, statuses), id, command.into()).await?;
     let location = format!("/api/v1/consultations/{}", done.view.id);
     // Asking again may find the first request overdue and record that: something changed, but nothing was created.
-    let created = done.status == StatusCode::CREATED.as_u16() && done.view.version == 1;
+    let created = done.status == StatusCode::CREATED.as_u16() && done.view.updated_at == done.view.requested_at;
     Ok(done.answer(if created { StatusCode::CREATED } else { StatusCode::OK }, Some(location)))
 }
 

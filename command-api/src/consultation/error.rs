@@ -1,6 +1,9 @@
 //! Why a command to a consultation is not done, and what the client is told. Owns the mapping, exhaustively.
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use docket_domain::consultation::Refusal;
 use docket_log::ExecuteError;
 use docket_platform::{Problem, breaker::BreakerError};
@@ -21,6 +24,14 @@ pub(super) enum RouteError {
         /// What it contradicts.
         reason: &'static str,
     },
+    /// A field does not do, as was seen before it was judged.
+    #[error("`{field}` {reason}")]
+    Wrong {
+        /// Which.
+        field: &'static str,
+        /// The rest of a sentence that begins with it.
+        reason: String,
+    },
     /// Judged and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -38,6 +49,13 @@ pub(super) enum RouteError {
     Nothing,
 }
 
+impl RouteError {
+    /// A field that does not do: the rest of a sentence that begins with it.
+    pub(super) fn wrong(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Wrong { field, reason: reason.into() }
+    }
+}
+
 impl From<NotDone<Refusal>> for RouteError {
     fn from(error: NotDone<Refusal>) -> Self {
         match error {
@@ -51,6 +69,7 @@ impl From<RouteError> for Problem {
     fn from(error: RouteError) -> Self {
         match error {
             RouteError::Contradiction { field, reason } => invalid(field, reason),
+            RouteError::Wrong { field, reason } => invalid(field, &reason),
             RouteError::Refused(refusal) => of_refusal(refusal),
             RouteError::Failed(error) => error::of_breaker(error),
             RouteError::Backlog => error::backlog_full(),
@@ -74,7 +93,11 @@ fn of_refusal(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::NotFound => Problem::not_found(detail),
         Refusal::Invalid { field, reason } => invalid(field, &reason),
+        Refusal::NoSuchQuestion => Problem::not_found(detail),
         Refusal::FourEyes | Refusal::NotAReviewer | Refusal::NotTheRequester => Problem::forbidden(code, detail),
+        Refusal::Claimed { by } => Problem::conflict(code, detail).with_member("claimed_by", by.to_string()),
+        Refusal::DelegationLoop | Refusal::TooManyQuestions => Problem::conflict(code, detail),
+        Refusal::Erased => Problem::new(StatusCode::GONE, code).with_detail(detail),
         Refusal::AlreadyEnded { state } => Problem::conflict(code, detail).with_member("state", state.as_str()),
     }
 }
@@ -93,6 +116,11 @@ mod tests {
             (Refusal::FourEyes, 403, "four_eyes"),
             (Refusal::NotAReviewer, 403, "not_a_reviewer"),
             (Refusal::NotTheRequester, 403, "not_the_requester"),
+            (Refusal::Claimed { by: uuid::Uuid::nil() }, 409, "claimed"),
+            (Refusal::DelegationLoop, 409, "delegation_loop"),
+            (Refusal::NoSuchQuestion, 404, "not_found"),
+            (Refusal::TooManyQuestions, 409, "too_many"),
+            (Refusal::Erased, 410, "erased"),
             (Refusal::AlreadyEnded { state: State::TimedOut }, 409, "already_ended"),
         ] {
             let problem = of_refusal(refusal);

@@ -1,4 +1,4 @@
-//! Commands to consultations: a folder of four routes, and what they share.
+//! Commands to consultations: a file for each kind of route, and what they share.
 //!
 //! Owns how a request becomes a command of `docket_domain::consultation` and how the outcome is answered. It must not judge: whether
 //! a command is accepted is decided there, on the state at hand.
@@ -9,7 +9,9 @@ mod error;
 mod resource;
 mod respond;
 pub(crate) mod run;
+mod terms;
 mod withdraw;
+mod work;
 
 pub use ask::stream_of;
 
@@ -24,4 +26,5 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(respond::handler))
         .routes(routes!(comment::handler))
         .routes(routes!(withdraw::handler))
+        .merge(work::router())
 }

@@ -1,11 +1,12 @@
 //! `POST /api/v1/consultations/{id}/responses`: answer as a reviewer.
 
 use axum::response::Response;
-use docket_domain::consultation::{self, view::ConsultationView};
+use docket_domain::consultation::{self, Given, view::ConsultationView};
 use docket_events::consultation::Decision;
 use docket_log::Statuses;
 use docket_platform::http::{Json, Path};
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -23,11 +24,24 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(as = RespondRequest, example = json!({"decision": "approve", "comment": "Rolled back twice this week: watch the error rate."}))]
 pub(super) struct Request {
-    /// `approve` or `reject`.
-    #[schema(value_type = String, pattern = "^(approve|reject)$")]
-    decision: Decision,
+    /// `approve` or `reject`, where an approval or an edit is asked for.
+    #[schema(value_type = Option<String>, pattern = "^(approve|reject)$")]
+    decision: Option<Decision>,
+    /// The options that are chosen, where a choice is asked for.
+    choices: Option<Vec<String>>,
+    /// The data, where a form is asked for.
+    form: Option<Value>,
+    /// The whole proposal as it is approved, where it is changed.
+    payload: Option<Value>,
     /// Why, at most 10,000 characters.
     comment: Option<String>,
+}
+
+impl From<Request> for Given {
+    fn from(request: Request) -> Self {
+        let Request { decision, choices, form, payload, comment } = request;
+        Self { decision, choices, form, payload, comment }
+    }
 }
 
 pub(super) struct Respond;
@@ -38,8 +52,9 @@ impl Needs for Respond {
 
 /// Answer a consultation
 ///
-/// One answer decides. Whoever asked cannot answer (four-eyes principle). An answer after the deadline is recorded as late, changes no
-/// outcome, and is answered 200 with the state `timed_out`.
+/// A vote, which may be changed until the outcome; the one that completes the rule decides. Whoever asked cannot answer (four-eyes
+/// principle), unless the request has it otherwise. An answer after the deadline is recorded as late, changes no outcome, and is answered
+/// 200 with the state `timed_out`.
 #[utoipa::path(
     post, path = "/api/v1/consultations/{id}/responses", operation_id = "respond", tag = "consultations",
     request_body = Request,
@@ -60,10 +75,12 @@ pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     envelope: Envelope<Respond>,
     Path(id): Path<Uuid>,
-    Json { value: Request { decision, comment }, hash }: Json<Request>,
+    Json { value: request, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
-    let command = consultation::Respond { by, decision, comment };
-    let done = run::run(&state, &envelope.context(hash, Statuses::default()), id, command.into()).await?;
-    Ok(done.ok())
+    let given = Given::from(request);
+    let context = envelope.context(hash, Statuses::default());
+    let respond = |standing| consultation::Respond { by: by.clone(), standing, given: given.clone() }.into();
+    let done = run::in_standing(&state, &envelope.principal, &context, id, respond);
+    Ok(done.await?.ok())
 }

@@ -1,15 +1,23 @@
-//! The one way of all four routes: a command in, an answer with its headers out.
+//! The one way of all these routes: a command in, an answer with its headers out.
 
 use axum::{http::StatusCode, response::Response};
-use docket_domain::consultation::{Command, Consultation, Refusal, decide, view::ConsultationView};
+use docket_domain::{
+    consultation::{Command, Consultation, Refusal, Standing, decide, view::ConsultationView},
+    identity::Organisation,
+};
 use docket_events::{Category, StreamId, consultation::Person};
 use docket_log::{Accepted, CommandContext, ExecuteError, position::Position};
-use docket_platform::breaker::BreakerError;
+use docket_platform::{
+    auth::{Principal, Role},
+    breaker::BreakerError,
+};
 use uuid::Uuid;
 
 use super::{error::RouteError, resource};
 use crate::{
+    auth::session::load,
     envelope::Envelope,
+    roles::event_role,
     run::{self, NotDone},
     state::State,
 };
@@ -39,6 +47,34 @@ impl Done {
 /// Who commands, as events name them.
 pub(super) async fn person<N>(state: &State, envelope: &Envelope<N>) -> Result<Person, RouteError> {
     state.person(&envelope.principal).await?.ok_or(RouteError::PersonGone)
+}
+
+/// Decides and journals a command of somebody whose groups may matter: only where the role alone does not allow it are they looked up.
+pub(super) async fn in_standing(
+    state: &State,
+    principal: &Principal,
+    context: &CommandContext,
+    id: Uuid,
+    command: impl Fn(Standing) -> Command,
+) -> Result<Done, RouteError> {
+    let standing = Standing {
+        groups: Vec::new(),
+        role: Some(event_role(principal.role)),
+        is_admin: principal.scopes.is_none() && principal.role == Role::Admin,
+    };
+    match run(state, context, id, command(standing.clone())).await {
+        Err(RouteError::Refused(Refusal::NotAReviewer)) => {}
+        done => return done,
+    }
+    let organisation: Organisation = load(state, principal.tenant).await?;
+    let standing = Standing { groups: groups_of(&organisation, principal.id), ..standing };
+    run(state, context, id, command(standing)).await
+}
+
+/// The groups that somebody belongs to.
+pub(super) fn groups_of(organisation: &Organisation, user: Uuid) -> Vec<Uuid> {
+    let groups = organisation.groups.iter().filter(|(_, group)| group.members.contains(&user));
+    groups.map(|(id, _)| *id).collect()
 }
 
 /// Decides and journals `command` on the consultation `id`.

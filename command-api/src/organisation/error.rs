@@ -16,6 +16,9 @@ pub(super) enum RouteError {
     /// The mailed token is not valid.
     #[error("the mailed link is not valid")]
     InvalidToken,
+    /// A field does not do, as was seen before it was judged: the rest of a sentence that begins with it.
+    #[error("`{0}` {1}")]
+    Wrong(&'static str, &'static str),
     /// Judged and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -41,6 +44,7 @@ impl IntoResponse for RouteError {
         match self {
             Self::Forbidden(problem) => problem,
             Self::InvalidToken => error::invalid_token(),
+            Self::Wrong(field, reason) => error::invalid(field, reason),
             Self::Refused(refusal) => error::of_identity(refusal),
             Self::Failed(error) => error::of_breaker(error),
             Self::Nothing => Problem::internal(self),

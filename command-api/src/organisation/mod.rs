@@ -4,6 +4,7 @@
 //! command is accepted is decided there, on the state at hand. What is taken away from somebody takes hold through the events alone.
 
 mod accept;
+mod calendar;
 mod error;
 mod groups;
 mod invitations;
@@ -40,4 +41,5 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(groups::rename, groups::delete))
         .routes(routes!(groups::add_member, groups::remove_member))
         .routes(routes!(second_factor::handler))
+        .routes(routes!(calendar::set, calendar::remove))
 }

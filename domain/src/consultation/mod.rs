@@ -5,17 +5,28 @@
 //! finds it timed out, however late a scheduler is. It must not do I/O, read a clock or make ids; it does not check who holds which
 //! role in the organisation, nor names of people, which are checked where people are made.
 
+mod answer;
+mod ask;
+mod clock;
 pub mod command;
 pub mod decide;
+pub mod rule;
+mod schema;
 pub mod state;
 mod validate;
 pub mod view;
+mod work;
 
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Comment, Due, Expire, Request, Respond, Withdraw};
+pub use answer::{Given, payload};
+pub use ask::plain_terms;
+pub use command::{
+    Assign, Claim, Command, Comment, Delegate, Due, EscalationStep, Expire, ProvideInformation, Release, Request,
+    RequestInformation, Respond, Standing, Terms, Withdraw,
+};
 pub use decide::{Refusal, decide};
-pub use state::{Asked, Consultation, LateResponses, Outcome, State};
+pub use state::{Asked, ClockState, Consultation, LateResponses, Outcome, State, Work};

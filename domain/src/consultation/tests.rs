@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use docket_events::consultation::{
-    Commented, ConsultationEvent as Event, Decision, LateResponseRecorded, Person, Requested, Responded, Rule,
-    TimedOut, VoteCast, WithdrawalReason as Reason, Withdrawn,
+    Answer, AnswerKind, Commented, ConsultationEvent as Event, Content, Decision, DecisionRule, LateResponseRecorded,
+    Person, Priority, Requested, Responded, Rule, TimedOut, VoteCast, WithdrawalReason as Reason, Withdrawn,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,7 +11,12 @@ use uuid::Uuid;
 use super::*;
 use crate::{Aggregate, At, Decided};
 
+mod answers;
+mod asking_more;
 mod input;
+mod rules;
+mod time;
+mod working;
 
 const ADA: u128 = 1;
 const GRACE: u128 = 2;
@@ -33,18 +38,26 @@ fn minute(n: i64) -> DateTime<Utc> {
 /// Ada asks, due 60 minutes after noon.
 fn request() -> Request {
     Request {
-        title: "Merge the release branch?".to_owned(),
         body: Some("All checks are green.".to_owned()),
         context: Some(json!({"branch": "release/7", "checks": [1, 2.5, null]})),
         external_id: Some("pr-7".to_owned()),
-        requested_by: person(ADA),
-        reviewers: vec![],
         deadline: Some(Due::At(minute(60))),
+        ..Request::new("Merge the release branch?", person(ADA))
     }
 }
 
+/// The request as it is recorded.
+fn requested() -> Requested {
+    let Request { title, body, context, external_id, requested_by, .. } = request();
+    Requested { body, context, external_id, deadline: Some(minute(60)), ..Requested::new(title, requested_by) }
+}
+
 fn respond(by: u128, decision: Decision) -> Command {
-    Respond { by: person(by), decision, comment: None }.into()
+    answer(by, Given::decision(decision))
+}
+
+fn answer(by: u128, given: Given) -> Command {
+    Respond { by: person(by), standing: Standing::default(), given }.into()
 }
 
 fn withdraw(by: u128, reason: Reason, as_admin: bool) -> Command {
@@ -52,25 +65,40 @@ fn withdraw(by: u128, reason: Reason, as_admin: bool) -> Command {
 }
 
 fn vote(by: u128, decision: Decision) -> [Event; 2] {
-    let by = person(by);
-    [
-        Event::VoteCast(VoteCast { by: by.clone(), decision, comment: None }),
-        Event::Responded(Responded { decision, by, rule: Rule::AnyOne, request_version: 1, comment: None }),
-    ]
+    [cast(by, Answer::of(decision)), responded(by, Answer::of(decision), Rule::AnyOne, 1, &[])]
+}
+
+fn cast(by: u128, answer: Answer) -> Event {
+    Event::VoteCast(VoteCast::new(person(by), answer, None))
+}
+
+fn responded(by: u128, answer: Answer, rule: Rule, request_version: u64, agreed: &[u128]) -> Event {
+    let Answer { decision, content, comment } = answer;
+    let agreed = agreed.iter().copied().map(id).collect();
+    Event::Responded(Responded {
+        decision,
+        by: person(by),
+        rule,
+        request_version,
+        comment,
+        content,
+        private: None,
+        agreed,
+    })
 }
 
 fn late(by: u128, decision: Decision, ordinal: u32) -> Event {
-    Event::LateResponseRecorded(LateResponseRecorded { by: person(by), decision, comment: None, ordinal })
+    Event::LateResponseRecorded(LateResponseRecorded::new(person(by), Answer::of(decision), None, ordinal))
 }
 
 fn timed_out() -> Event {
-    Event::TimedOut(TimedOut { deadline: minute(60) })
+    Event::TimedOut(TimedOut { deadline: minute(60), default: None })
 }
 
 /// A consultation that lived through some commands.
-struct Given(Consultation);
+struct Story(Consultation);
 
-impl Given {
+impl Story {
     fn nothing() -> Self {
         Self(Consultation::default())
     }
@@ -129,27 +157,19 @@ mod asking {
     #[test]
     fn a_request_is_recorded_as_it_was_asked_with_its_title_trimmed() {
         let asked = Request { title: "  Merge the release branch? ".to_owned(), ..request() };
-        Given::nothing().when(0, asked).then(&[Event::Requested(Requested {
-            title: "Merge the release branch?".to_owned(),
-            body: request().body,
-            context: request().context,
-            external_id: request().external_id,
-            requested_by: person(ADA),
-            reviewers: vec![],
-            deadline: Some(minute(60)),
-        })]);
+        Story::nothing().when(0, asked).then(&[Event::Requested(requested())]);
     }
 
     #[test]
     fn asking_again_changes_nothing_whatever_is_asked() {
         let other = Request { title: String::new(), deadline: Some(Due::At(minute(-1))), ..request() };
-        Given::asked().when(1, request()).then(&[]);
-        Given::asked().when(1, other).then(&[]);
+        Story::asked().when(1, request()).then(&[]);
+        Story::asked().when(1, other).then(&[]);
     }
 
     #[test]
     fn asking_again_after_the_deadline_finds_it_timed_out() {
-        Given::asked().when(60, request()).then(&[timed_out()]);
+        Story::asked().when(60, request()).then(&[timed_out()]);
     }
 
     #[test]
@@ -163,7 +183,7 @@ mod asking {
 
     #[test]
     fn a_context_of_null_is_no_context() {
-        let decided = Given::nothing().when(0, Request { context: Some(Value::Null), ..request() }).0;
+        let decided = Story::nothing().when(0, Request { context: Some(Value::Null), ..request() }).0;
         let [Event::Requested(event)] = &decided.events[..] else { panic!("{decided:?}") };
         assert_eq!(event.context, None);
     }
@@ -177,7 +197,7 @@ mod asking {
             withdraw(ADA, Reason::Withdrawn, true),
             Command::Expire(Expire),
         ] {
-            Given::nothing().when(0, command).refused(Refusal::NotFound);
+            Story::nothing().when(0, command).refused(Refusal::NotFound);
         }
     }
 }
@@ -187,21 +207,21 @@ mod answering {
 
     #[test]
     fn the_first_vote_decides_on_the_request_as_it_stands() {
-        Given::asked().when(1, respond(GRACE, Decision::Approve)).then(&vote(GRACE, Decision::Approve));
-        Given::asked().when(1, respond(EDSGER, Decision::Reject)).then(&vote(EDSGER, Decision::Reject));
+        Story::asked().when(1, respond(GRACE, Decision::Approve)).then(&vote(GRACE, Decision::Approve));
+        Story::asked().when(1, respond(EDSGER, Decision::Reject)).then(&vote(EDSGER, Decision::Reject));
     }
 
     #[test]
     fn who_asked_cannot_answer_in_time_or_late() {
-        Given::asked().when(1, respond(ADA, Decision::Approve)).refused(Refusal::FourEyes);
-        Given::asked().when(60, respond(ADA, Decision::Approve)).refused_with(&[timed_out()], Refusal::FourEyes);
+        Story::asked().when(1, respond(ADA, Decision::Approve)).refused(Refusal::FourEyes);
+        Story::asked().when(60, respond(ADA, Decision::Approve)).refused_with(&[timed_out()], Refusal::FourEyes);
         let named = Request { reviewers: vec![id(ADA), id(GRACE)], ..request() };
-        Given::nothing().and(0, named).when(1, respond(ADA, Decision::Approve)).refused(Refusal::FourEyes);
+        Story::nothing().and(0, named).when(1, respond(ADA, Decision::Approve)).refused(Refusal::FourEyes);
     }
 
     #[test]
     fn only_named_reviewers_answer_where_some_are_named() {
-        let given = Given::nothing().and(0, Request { reviewers: vec![id(GRACE)], ..request() });
+        let given = Story::nothing().and(0, Request { reviewers: vec![id(GRACE)], ..request() });
         given.when(1, respond(EDSGER, Decision::Approve)).refused(Refusal::NotAReviewer);
         given.when(1, respond(GRACE, Decision::Approve)).then(&vote(GRACE, Decision::Approve));
         given.when(61, respond(EDSGER, Decision::Approve)).refused_with(&[timed_out()], Refusal::NotAReviewer);
@@ -209,7 +229,7 @@ mod answering {
 
     #[test]
     fn the_same_answer_again_changes_nothing_and_any_other_is_refused() {
-        let given = Given::asked().and(1, respond(GRACE, Decision::Approve));
+        let given = Story::asked().and(1, respond(GRACE, Decision::Approve));
         given.when(2, respond(GRACE, Decision::Approve)).then(&[]);
         given.when(2, respond(GRACE, Decision::Reject)).refused(ended(State::Responded));
         given.when(2, respond(EDSGER, Decision::Approve)).refused(ended(State::Responded));
@@ -219,23 +239,23 @@ mod answering {
 
     #[test]
     fn an_answer_after_a_withdrawal_is_refused() {
-        let given = Given::asked().and(1, withdraw(ADA, Reason::Withdrawn, false));
+        let given = Story::asked().and(1, withdraw(ADA, Reason::Withdrawn, false));
         given.when(2, respond(GRACE, Decision::Approve)).refused(ended(State::Withdrawn));
     }
 
     #[test]
     fn an_answer_at_the_deadline_is_late_and_one_just_before_is_not() {
         let just_before = minute(60) - TimeDelta::microseconds(1);
-        let in_time = decide(&Given::asked().0, respond(GRACE, Decision::Approve), just_before);
+        let in_time = decide(&Story::asked().0, respond(GRACE, Decision::Approve), just_before);
         assert_eq!(in_time.events, vote(GRACE, Decision::Approve));
-        Given::asked()
+        Story::asked()
             .when(60, respond(GRACE, Decision::Approve))
             .then(&[timed_out(), late(GRACE, Decision::Approve, 1)]);
     }
 
     #[test]
     fn late_answers_are_numbered_and_a_repeated_one_is_not_recorded() {
-        let given = Given::asked().and(60, Expire).and(61, respond(GRACE, Decision::Approve));
+        let given = Story::asked().and(60, Expire).and(61, respond(GRACE, Decision::Approve));
         given.when(62, respond(GRACE, Decision::Approve)).then(&[]);
         given.when(62, respond(GRACE, Decision::Reject)).then(&[late(GRACE, Decision::Reject, 2)]);
         given.when(62, respond(EDSGER, Decision::Approve)).then(&[late(EDSGER, Decision::Approve, 2)]);
@@ -257,7 +277,7 @@ mod withdrawing {
         for (by, reason, as_admin) in
             [(ADA, Reason::Withdrawn, false), (ADA, Reason::Superseded, false), (GRACE, Reason::Cancelled, true)]
         {
-            Given::asked().when(1, withdraw(by, reason, as_admin)).then(&[withdrawn(by, reason)]);
+            Story::asked().when(1, withdraw(by, reason, as_admin)).then(&[withdrawn(by, reason)]);
         }
     }
 
@@ -269,13 +289,13 @@ mod withdrawing {
             (GRACE, Reason::Cancelled, false),
             (ADA, Reason::Cancelled, false),
         ] {
-            Given::asked().when(1, withdraw(by, reason, as_admin)).refused(Refusal::NotTheRequester);
+            Story::asked().when(1, withdraw(by, reason, as_admin)).refused(Refusal::NotTheRequester);
         }
     }
 
     #[test]
     fn the_same_withdrawal_again_changes_nothing_and_any_other_is_refused() {
-        let given = Given::asked().and(1, withdraw(ADA, Reason::Withdrawn, false));
+        let given = Story::asked().and(1, withdraw(ADA, Reason::Withdrawn, false));
         given.when(2, withdraw(ADA, Reason::Withdrawn, false)).then(&[]);
         given.when(2, withdraw(ADA, Reason::Superseded, false)).refused(ended(State::Withdrawn));
         given.when(2, withdraw(ADA, Reason::Cancelled, true)).refused(ended(State::Withdrawn));
@@ -283,16 +303,16 @@ mod withdrawing {
 
     #[test]
     fn a_withdrawal_after_another_outcome_is_refused() {
-        let answered = Given::asked().and(1, respond(GRACE, Decision::Approve));
+        let answered = Story::asked().and(1, respond(GRACE, Decision::Approve));
         answered.when(2, withdraw(ADA, Reason::Withdrawn, false)).refused(ended(State::Responded));
-        let expired = Given::asked().and(60, Expire);
+        let expired = Story::asked().and(60, Expire);
         expired.when(61, withdraw(ADA, Reason::Withdrawn, false)).refused(ended(State::TimedOut));
     }
 
     #[test]
     fn a_late_withdrawal_is_refused_and_records_the_time_out_it_found() {
         let late = withdraw(ADA, Reason::Withdrawn, false);
-        Given::asked().when(60, late).refused_with(&[timed_out()], ended(State::TimedOut));
+        Story::asked().when(60, late).refused_with(&[timed_out()], ended(State::TimedOut));
     }
 }
 
@@ -301,23 +321,23 @@ mod the_clock {
 
     #[test]
     fn it_strikes_at_the_deadline_and_not_before() {
-        Given::asked().when(59, Expire).then(&[]);
-        Given::asked().when(60, Expire).then(&[timed_out()]);
-        Given::asked().when(999, Expire).then(&[timed_out()]);
-        Given::asked().and(60, Expire).when(61, Expire).then(&[]);
+        Story::asked().when(59, Expire).then(&[]);
+        Story::asked().when(60, Expire).then(&[timed_out()]);
+        Story::asked().when(999, Expire).then(&[timed_out()]);
+        Story::asked().and(60, Expire).when(61, Expire).then(&[]);
     }
 
     #[test]
     fn it_leaves_alone_what_has_ended_or_has_no_deadline() {
-        Given::asked().and(1, respond(GRACE, Decision::Approve)).when(99, Expire).then(&[]);
-        Given::asked().and(1, withdraw(ADA, Reason::Withdrawn, false)).when(99, Expire).then(&[]);
-        Given::nothing().and(0, Request { deadline: None, ..request() }).when(9_999_999, Expire).then(&[]);
+        Story::asked().and(1, respond(GRACE, Decision::Approve)).when(99, Expire).then(&[]);
+        Story::asked().and(1, withdraw(ADA, Reason::Withdrawn, false)).when(99, Expire).then(&[]);
+        Story::nothing().and(0, Request { deadline: None, ..request() }).when(9_999_999, Expire).then(&[]);
     }
 
     #[test]
     fn it_does_not_run_backwards() {
         // Asked at 10 with a deadline at 60; a command that claims to be earlier than the stream is judged at the stream's time.
-        let given = Given::nothing().and(10, request());
+        let given = Story::nothing().and(10, request());
         given.when(-99, respond(GRACE, Decision::Approve)).then(&vote(GRACE, Decision::Approve));
         let given = given.and(61, Expire);
         given.when(1, respond(GRACE, Decision::Approve)).then(&[late(GRACE, Decision::Approve, 1)]);
@@ -325,11 +345,11 @@ mod the_clock {
 
     #[test]
     fn the_aggregate_has_a_deadline_only_while_pending() {
-        assert_eq!(Given::nothing().0.deadline(), None);
-        assert_eq!(Given::asked().0.deadline(), Some(minute(60)));
-        assert_eq!(Given::asked().and(60, Expire).0.deadline(), None);
-        assert_eq!(Given::asked().and(1, respond(GRACE, Decision::Approve)).0.deadline(), None);
-        assert_eq!(Given::asked().and(1, withdraw(ADA, Reason::Withdrawn, false)).0.deadline(), None);
+        assert_eq!(Story::nothing().0.deadline(), None);
+        assert_eq!(Story::asked().0.deadline(), Some(minute(60)));
+        assert_eq!(Story::asked().and(60, Expire).0.deadline(), None);
+        assert_eq!(Story::asked().and(1, respond(GRACE, Decision::Approve)).0.deadline(), None);
+        assert_eq!(Story::asked().and(1, withdraw(ADA, Reason::Withdrawn, false)).0.deadline(), None);
     }
 }
 
@@ -341,40 +361,35 @@ mod talking {
     }
 
     fn commented() -> Event {
-        Event::Commented(Commented { comment_id: id(9), by: person(ADA), text: "Any news?".to_owned() })
+        Event::Commented(Commented::new(id(9), person(ADA), "Any news?".to_owned(), None))
     }
 
     #[test]
     fn a_comment_is_allowed_in_every_state() {
-        Given::asked().when(1, comment()).then(&[commented()]);
-        Given::asked().when(60, comment()).then(&[timed_out(), commented()]);
-        Given::asked().and(60, Expire).when(61, comment()).then(&[commented()]);
-        Given::asked().and(1, respond(GRACE, Decision::Reject)).when(2, comment()).then(&[commented()]);
-        Given::asked().and(1, withdraw(ADA, Reason::Withdrawn, false)).when(2, comment()).then(&[commented()]);
+        Story::asked().when(1, comment()).then(&[commented()]);
+        Story::asked().when(60, comment()).then(&[timed_out(), commented()]);
+        Story::asked().and(60, Expire).when(61, comment()).then(&[commented()]);
+        Story::asked().and(1, respond(GRACE, Decision::Reject)).when(2, comment()).then(&[commented()]);
+        Story::asked().and(1, withdraw(ADA, Reason::Withdrawn, false)).when(2, comment()).then(&[commented()]);
     }
 
     #[test]
     fn comments_are_counted() {
-        assert_eq!(Given::asked().and(1, comment()).and(2, comment()).0.comment_count, 2);
+        assert_eq!(Story::asked().and(1, comment()).and(2, comment()).0.comment_count, 2);
     }
 }
 
 #[test]
 fn the_state_shows_what_happened() {
-    let answer = Respond { by: person(GRACE), decision: Decision::Reject, comment: Some("Not yet.".to_owned()) };
-    let state = Given::asked().and(7, answer).0;
+    let comment = Some("Not yet.".to_owned());
+    let given = Given { comment: comment.clone(), ..Given::decision(Decision::Reject) };
+    let state = Story::asked().and(7, answer(GRACE, given)).0;
     let asked = state.asked.as_ref().unwrap();
     assert_eq!((asked.requested_at, asked.request_version), (minute(0), 1));
     assert_eq!((state.version, state.updated_at, state.state()), (3, Some(minute(7)), Some(State::Responded)));
-    let outcome = Outcome::Responded {
-        decision: Decision::Reject,
-        by: person(GRACE),
-        rule: Rule::AnyOne,
-        request_version: 1,
-        comment: Some("Not yet.".to_owned()),
-        at: minute(7),
-    };
-    assert_eq!(state.outcome, Some(outcome));
+    let rejected = Answer { comment, ..Answer::of(Decision::Reject) };
+    let Event::Responded(event) = responded(GRACE, rejected, Rule::AnyOne, 1, &[]) else { unreachable!() };
+    assert_eq!(state.outcome, Some(Outcome::Responded { event: Box::new(event), at: minute(7) }));
 }
 
 #[test]
@@ -389,9 +404,26 @@ fn states_and_refusals_have_stable_names() {
         invalid,
         Refusal::FourEyes,
         Refusal::NotAReviewer,
+        Refusal::Claimed { by: id(GRACE) },
+        Refusal::DelegationLoop,
+        Refusal::NoSuchQuestion,
+        Refusal::TooManyQuestions,
+        Refusal::Erased,
         Refusal::NotTheRequester,
         ended(State::TimedOut),
     ];
-    let codes = ["not_found", "invalid", "four_eyes", "not_a_reviewer", "not_the_requester", "already_ended"];
+    let codes = [
+        "not_found",
+        "invalid",
+        "four_eyes",
+        "not_a_reviewer",
+        "claimed",
+        "delegation_loop",
+        "not_found",
+        "too_many",
+        "erased",
+        "not_the_requester",
+        "already_ended",
+    ];
     assert_eq!(refusals.map(|refusal| refusal.code()), codes);
 }

@@ -4,7 +4,12 @@
 //! projection; neither may add a field of its own.
 
 use chrono::{DateTime, Utc};
-use docket_events::consultation::{Decision, Rule, WithdrawalReason};
+use docket_events::{
+    consultation::{
+        Answer, AnswerKind, Content, Decision, DecisionRule, Priority, Rule, TemplateRef, TermsSet, WithdrawalReason,
+    },
+    identity::Role,
+};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{
@@ -39,13 +44,39 @@ pub struct ConsultationView {
     pub requested_by: PersonView,
     /// When it was asked.
     pub requested_at: DateTime<Utc>,
-    /// Who may answer; empty: every reviewer of the organisation.
+    /// Who may answer by name; empty, and neither groups nor roles nor seats: every reviewer of the organisation.
     pub reviewers: Vec<Uuid>,
-    /// From this instant on it has timed out.
+    /// Who may answer besides, since an escalation.
+    pub added_reviewers: Vec<Uuid>,
+    /// How it is decided.
+    #[serde(flatten)]
+    pub terms: TermsView,
+    /// From this instant on it has timed out; null also while the clock stands still.
     pub deadline: Option<DateTime<Utc>>,
+    /// Since when the clock stands still, because the asker is asked for information; null: it does not.
+    pub clock_stopped_at: Option<DateTime<Utc>>,
+    /// How soon it is wanted by now.
+    #[schema(schema_with = priority_schema)]
+    pub priority: Priority,
+    /// Words to find it by.
+    pub labels: Vec<String>,
+    /// Whom it is about; null: nobody. Body, context, proposal and answers belong to this person, and go with them.
+    pub subject: Option<PersonView>,
+    /// Where the asker wants to be told of the outcome.
+    pub callback_url: Option<String>,
+    /// The consultation in whose place this one stands.
+    pub supersedes: Option<Uuid>,
+    /// The template that it was made from.
+    pub template: Option<TemplateView>,
+    /// Who has it in hand.
+    pub claimed_by: Option<PersonView>,
+    /// How many questions wait for the asker's answer.
+    pub open_question_count: u32,
+    /// How many have voted.
+    pub vote_count: u32,
     /// When it ended; null while it is pending.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The decision; null unless it was responded to.
+    /// What was decided; null unless it was responded to. After a time-out `on_timeout` says what counts.
     pub outcome: Option<OutcomeView>,
     /// Why it was taken back; null unless it was.
     pub withdrawal: Option<WithdrawalView>,
@@ -81,12 +112,12 @@ impl PersonView {
 }
 
 /// How votes decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Outcome)]
 pub struct OutcomeView {
-    /// The decision.
-    #[schema(schema_with = decision_schema)]
-    pub decision: Decision,
+    /// What was answered.
+    #[serde(flatten)]
+    pub answer: AnswerView,
     /// The rule that was applied.
     #[schema(schema_with = rule_schema)]
     pub rule: Rule,
@@ -94,10 +125,174 @@ pub struct OutcomeView {
     pub request_version: u64,
     /// Whose vote completed the rule.
     pub by: PersonView,
-    /// What the reviewer said.
-    pub comment: Option<String>,
+    /// Whose votes agree with the outcome, where it took several.
+    pub agreed: Vec<Uuid>,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+#[schema(as = Answer)]
+pub struct AnswerView {
+    /// Yes or no; null where that is not asked, or when it was erased.
+    #[schema(schema_with = nullable_decision_schema)]
+    pub decision: Option<Decision>,
+    /// The options that were chosen, of a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Vec<String>>,
+    /// The data that was given, of a form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<Value>,
+    /// What was changed, of a proposal that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangesView>,
+    /// The proposal as it was approved, with its changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Value>,
+    /// What was said of it.
+    pub comment: Option<String>,
+}
+
+/// The changes of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Changes)]
+pub struct ChangesView {
+    /// The difference: a JSON Patch (RFC 6902).
+    pub patch: Value,
+    /// The same in words.
+    #[schema(example = "/amount changed from 100 to 80")]
+    pub words: String,
+}
+
+impl AnswerView {
+    /// What `answer` shows; none: it was erased. `proposed` is the proposal of an edit.
+    #[must_use]
+    pub fn new(answer: Option<Answer>, proposed: Option<&Value>) -> Self {
+        let Some(Answer { decision, content, comment }) = answer else { return Self::default() };
+        let approved = proposed.filter(|_| decision == Some(Decision::Approve));
+        let payload = approved.and_then(|proposed| super::payload(proposed, content.as_ref()));
+        let view = Self { decision, comment, payload, ..Self::default() };
+        match content {
+            None => view,
+            Some(Content::Choices(choices)) => Self { choices: Some(choices), ..view },
+            Some(Content::Form(form)) => Self { form: Some(form), ..view },
+            Some(Content::Changes { patch, words }) => Self { changes: Some(ChangesView { patch, words }), ..view },
+        }
+    }
+}
+
+/// The last vote of somebody.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Vote)]
+pub struct VoteView {
+    /// Who voted.
+    pub by: PersonView,
+    /// How.
+    #[serde(flatten)]
+    pub answer: AnswerView,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The version that the vote led to.
+    pub version: u64,
+}
+
+/// A template of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TemplateRef)]
+pub struct TemplateView {
+    /// Its name.
+    pub name: String,
+    /// Which version of it.
+    pub version: u32,
+}
+
+impl From<TemplateRef> for TemplateView {
+    fn from(template: TemplateRef) -> Self {
+        Self { name: template.name, version: template.version }
+    }
+}
+
+/// How a consultation is decided.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Terms)]
+pub struct TermsView {
+    /// What is asked for: `approval`, `choice`, `form` or `edit`, by `type`, with what belongs to it.
+    #[schema(schema_with = object_schema)]
+    pub answer: AnswerKind,
+    /// When votes are an outcome: `any_one`, `all`, `m_of_n`, `majority`, `veto`, `two_groups` or `weights`, by `type`.
+    #[schema(schema_with = object_schema)]
+    pub rule: DecisionRule,
+    /// Whether neither who asked nor who made the key that asked may answer.
+    pub four_eyes: bool,
+    /// The groups whose members may answer.
+    pub groups: Vec<Uuid>,
+    /// The roles that may answer.
+    #[schema(value_type = Vec<String>)]
+    pub roles: Vec<Role>,
+    /// Whose votes are counted, by a rule that counts; with those of groups and roles as they were when it was asked.
+    pub seats: Vec<Uuid>,
+    /// What counts when the deadline passes; null: nothing.
+    pub on_timeout: Option<AnswerView>,
+    /// When reviewers are reminded.
+    pub reminders: Vec<DateTime<Utc>>,
+    /// What happens when there is no decision after a while.
+    pub escalations: Vec<EscalationView>,
+    /// Whether the clock stands still while the asker is asked for information.
+    pub questions_stop_clock: bool,
+    /// The time zone of the calendar whose business time counts; null: all time does.
+    pub business_time_zone: Option<String>,
+}
+
+/// What happens when there is no decision after a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Escalation)]
+pub struct EscalationView {
+    /// When.
+    pub due: DateTime<Utc>,
+    /// Only when nobody has claimed it by then.
+    pub unclaimed: bool,
+    /// Who may answer besides.
+    pub reviewers: Vec<Uuid>,
+    /// The priority from then on.
+    #[schema(schema_with = nullable_priority_schema)]
+    pub priority: Option<Priority>,
+    /// Who is told.
+    pub notify: Vec<Uuid>,
+}
+
+impl TermsView {
+    /// The terms of a request, the usual ones where there are none; `proposed` is the proposal of an edit, where it is private.
+    #[must_use]
+    pub fn new(terms: Option<TermsSet>, private: Option<&Value>) -> Self {
+        let terms = terms.unwrap_or_else(super::plain_terms);
+        let TermsSet { mut answer, rule, asker_may_answer, groups, roles, seats, on_timeout, reminders, .. } = terms;
+        if let AnswerKind::Edit { proposed, .. } = &mut answer
+            && proposed.is_none()
+        {
+            *proposed = private.cloned();
+        }
+        let escalations = terms.escalations.into_iter().map(|step| EscalationView {
+            due: step.due,
+            unclaimed: step.unclaimed,
+            reviewers: step.reviewers,
+            priority: step.priority,
+            notify: step.notify,
+        });
+        Self {
+            answer,
+            rule,
+            four_eyes: !asker_may_answer,
+            groups,
+            roles,
+            seats,
+            on_timeout: on_timeout.map(|answer| AnswerView::new(Some(answer), None)),
+            reminders,
+            escalations: escalations.collect(),
+            questions_stop_clock: terms.questions_stop_clock,
+            business_time_zone: terms.calendar.map(|calendar| calendar.time_zone),
+        }
+    }
 }
 
 /// How it was taken back.
@@ -121,8 +316,9 @@ pub struct WithdrawalView {
 pub struct HistoryView {
     /// The version that the event led to.
     pub version: u64,
-    /// What happened: `requested`, `commented`, `vote_cast`, `responded`, `withdrawn`, `timed_out` or `late_response_recorded`.
-    /// Later releases may add to these.
+    /// What happened: `requested`, `terms_set`, `commented`, `claimed`, `released`, `assigned`, `delegated`, `information_requested`,
+    /// `information_provided`, `reminded`, `escalated`, `vote_cast`, `responded`, `withdrawn`, `timed_out` or
+    /// `late_response_recorded`. Later releases may add to these.
     #[schema(example = "commented")]
     pub kind: String,
     /// When.
@@ -137,6 +333,10 @@ pub struct HistoryView {
     /// Why it was withdrawn.
     #[schema(schema_with = nullable_reason_schema)]
     pub reason: Option<WithdrawalReason>,
+    /// To whom it was assigned or delegated.
+    pub to: Option<PersonView>,
+    /// What else the event tells: what was chosen, given or changed, which question, what was due.
+    pub details: Option<Value>,
     /// The event's id.
     pub event_id: Uuid,
 }
@@ -148,6 +348,8 @@ pub struct ConsultationDetail {
     /// The consultation as it stands.
     #[serde(flatten)]
     pub consultation: ConsultationView,
+    /// The last vote of each who voted, in the order of the stream.
+    pub votes: Vec<VoteView>,
     /// What happened, in order.
     pub history: Vec<HistoryView>,
 }
@@ -156,7 +358,8 @@ pub struct ConsultationDetail {
 
 const STATES: [&str; 4] = ["pending", "responded", "timed_out", "withdrawn"];
 const DECISIONS: [&str; 2] = ["approve", "reject"];
-const RULES: [&str; 1] = ["any_one"];
+const RULES: [&str; 7] = ["any_one", "all", "m_of_n", "majority", "veto", "two_groups", "weights"];
+const PRIORITIES: [&str; 4] = ["low", "normal", "high", "urgent"];
 const REASONS: [&str; 3] = ["withdrawn", "cancelled", "superseded"];
 
 fn one_of(values: &[&str]) -> Object {
@@ -175,12 +378,20 @@ fn state_schema() -> Object {
     one_of(&STATES)
 }
 
-fn decision_schema() -> Object {
-    one_of(&DECISIONS)
-}
-
 fn nullable_decision_schema() -> Object {
     one_of_or_null(&DECISIONS)
+}
+
+fn priority_schema() -> Object {
+    one_of(&PRIORITIES)
+}
+
+fn nullable_priority_schema() -> Object {
+    one_of_or_null(&PRIORITIES)
+}
+
+fn object_schema() -> Object {
+    ObjectBuilder::new().schema_type(Type::Object).build()
 }
 
 fn rule_schema() -> Object {
@@ -214,6 +425,7 @@ mod tests {
                 && all::<Decision>(&DECISIONS)
                 && all::<Rule>(&RULES)
                 && all::<WithdrawalReason>(&REASONS)
+                && all::<Priority>(&PRIORITIES)
         );
     }
 

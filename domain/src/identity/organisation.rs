@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{
     HasPersonal, Personal,
+    calendar::BusinessCalendar,
     identity::{
-        GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent,
+        CalendarSet, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent,
         InvitationAccepted, InvitationRevoked, MemberAdded, MemberEnd, MemberInvited, MemberRemoved,
         OrganisationCreated, Role, RoleChanged, SecondFactorDemanded,
     },
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{NetworkAddress, Refusal, check_email, check_name};
-use crate::{Aggregate, At, Decided};
+use crate::{Aggregate, At, Decided, calendar};
 
 /// How long an invitation can be accepted.
 pub const INVITATION_LIFETIME: TimeDelta = TimeDelta::days(7);
@@ -38,6 +39,8 @@ pub struct Organisation {
     pub groups: BTreeMap<Uuid, Group>,
     /// In which roles a second factor is demanded; none: as the installation has it.
     pub second_factor: Option<BTreeSet<Role>>,
+    /// When it works, where that was said.
+    pub calendar: Option<BusinessCalendar>,
     /// The version of the stream.
     pub version: u64,
     /// The time of the last event.
@@ -76,7 +79,7 @@ pub struct Group {
 impl Aggregate for Organisation {
     type Event = IdentityEvent;
 
-    const SCHEMA: i32 = 2;
+    const SCHEMA: i32 = 3;
 
     fn evolve(&mut self, event: &IdentityEvent, at: At) {
         self.version = at.version;
@@ -102,6 +105,7 @@ impl Aggregate for Organisation {
             | IdentityEvent::InvitationAccepted(InvitationAccepted { invitation_id, .. }) => {
                 self.invitations.remove(invitation_id);
             }
+            IdentityEvent::CalendarSet(event) => self.calendar.clone_from(&event.calendar),
             IdentityEvent::SecondFactorDemanded(event) => {
                 self.second_factor = Some(event.roles.iter().copied().collect());
             }
@@ -227,6 +231,8 @@ pub enum OrganisationCommand {
     RemoveFromGroup(Uuid, Uuid),
     /// Demand a second factor of these roles.
     DemandSecondFactor(BTreeSet<Role>),
+    /// Say when the organisation works, or that nobody says so any more.
+    SetCalendar(Option<BusinessCalendar>),
 }
 
 type Decision = Result<Vec<IdentityEvent>, Refusal>;
@@ -268,6 +274,14 @@ fn decide(state: &Organisation, command: OrganisationCommand, now: DateTime<Utc>
                 return Err(Refusal::LastAdmin);
             }
             Ok(vec![IdentityEvent::MemberRemoved(MemberRemoved { user_id, reason })])
+        }
+        C::SetCalendar(calendar) if state.calendar == calendar => Ok(Vec::new()),
+        C::SetCalendar(calendar) => {
+            if let Some(calendar) = &calendar {
+                calendar::check(calendar)
+                    .map_err(|error| Refusal::Invalid { field: error.field(), reason: error.to_string() })?;
+            }
+            Ok(vec![IdentityEvent::CalendarSet(CalendarSet { calendar })])
         }
         C::DemandSecondFactor(roles) if state.second_factor.as_ref() == Some(&roles) => Ok(Vec::new()),
         C::DemandSecondFactor(roles) => {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use api_key::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, KeyEnd, Scope};
 pub use organisation::{
-    GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, InvitationAccepted,
+    CalendarSet, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, InvitationAccepted,
     InvitationRevoked, MemberAdded, MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, RoleChanged,
     SecondFactorDemanded,
 };
@@ -86,6 +86,8 @@ pub enum IdentityEvent {
     GroupMemberAdded(GroupMemberAdded),
     /// See [`GroupMemberRemoved`].
     GroupMemberRemoved(GroupMemberRemoved),
+    /// See [`CalendarSet`].
+    CalendarSet(CalendarSet),
     /// See [`SecondFactorDemanded`].
     SecondFactorDemanded(SecondFactorDemanded),
     /// See [`SessionStarted`].
@@ -135,6 +137,7 @@ impl HasPersonal for IdentityEvent {
             | Self::GroupMemberAdded(_)
             | Self::GroupMemberRemoved(_)
             | Self::SecondFactorDemanded(_)
+            | Self::CalendarSet(_)
             | Self::ApiKeyCreated(_)
             | Self::ApiKeyRotated(_)
             | Self::ApiKeyRevoked(_) => {}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Role;
-use crate::Personal;
+use crate::{Personal, calendar::BusinessCalendar};
 
 /// `docket.identity.organisation_created.v1`: a tenant exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -131,6 +131,14 @@ pub struct GroupMemberRemoved {
     pub group_id: Uuid,
     /// The member.
     pub user_id: Uuid,
+}
+
+/// `docket.identity.calendar_set.v1`: when the organisation works, for requests that count business time from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CalendarSet {
+    /// The hours and holidays; absent: there is no calendar any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<BusinessCalendar>,
 }
 
 /// `docket.identity.second_factor_demanded.v1`: in these roles nobody does anything here without a second factor.

@@ -3,17 +3,19 @@
 use chrono::{DateTime, Utc};
 use docket_events::{
     DataKey, Event, Personal,
+    calendar::{BusinessCalendar, Hours},
     consultation::{
-        Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut,
-        VoteCast, WithdrawalReason, Withdrawn,
+        Answer, AnswerKind, Assigned, Claimed, Clock, Commented, ConsultationEvent, Decision, DecisionRule, Delegated,
+        Escalated, Escalation, InformationProvided, InformationRequested, LateResponseRecorded, Person, Priority,
+        Released, Reminded, Requested, Responded, Rule, TermsSet, TimedOut, VoteCast, WithdrawalReason, Withdrawn,
     },
     identity::{
-        AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, Channel, GroupCreated,
-        GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent as I, InvitationAccepted,
-        InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited, MemberRemoved,
-        OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed, Role,
-        RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd,
-        SessionRevoked, SessionStarted, UserRegistered, VerificationRequested,
+        AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, CalendarSet, Channel,
+        GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent as I,
+        InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited,
+        MemberRemoved, OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed,
+        Role, RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled,
+        SessionEnd, SessionRevoked, SessionStarted, UserRegistered, VerificationRequested,
     },
 };
 use serde_json::json;
@@ -51,46 +53,112 @@ pub(crate) fn all() -> Vec<Event> {
 
 fn consultation() -> Vec<ConsultationEvent> {
     let said = |text: &str| Some(text.to_owned());
+    let approved = Answer { comment: said("Well prepared."), ..Answer::of(Decision::Approve) };
     vec![
         ConsultationEvent::Requested(Requested {
-            title: "Merge the release branch?".to_owned(),
             body: said("All *checks* are green.\nThe \"freeze\" ends on Sunday. ✓"),
             context: Some(json!({"branch": "release/7", "checks": [1, 2.5, -3, null, true], "nested": {"ß": []}})),
             external_id: said("pr-7"),
-            requested_by: ada(),
             reviewers: vec![GRACE],
             deadline: Some(deadline()),
+            ..Requested::new("Merge the release branch?", ada())
         }),
-        ConsultationEvent::Commented(Commented {
-            comment_id: COMMENT,
-            by: grace(),
-            text: "Which checks?\nAll of them?".to_owned(),
-        }),
-        ConsultationEvent::VoteCast(VoteCast {
-            by: grace(),
-            decision: Decision::Approve,
-            comment: said("Well prepared."),
-        }),
+        ConsultationEvent::Commented(Commented::new(COMMENT, grace(), "Which checks?\nAll of them?".to_owned(), None)),
+        ConsultationEvent::VoteCast(VoteCast::new(grace(), approved.clone(), None)),
         ConsultationEvent::Responded(Responded {
-            decision: Decision::Approve,
+            decision: approved.decision,
             by: grace(),
             rule: Rule::AnyOne,
             request_version: 1,
-            comment: said("Well prepared."),
+            comment: approved.comment.clone(),
+            content: None,
+            private: None,
+            agreed: vec![],
         }),
         ConsultationEvent::Withdrawn(Withdrawn {
             by: ada(),
             reason: WithdrawalReason::Superseded,
             comment: said("See the next one."),
         }),
-        ConsultationEvent::TimedOut(TimedOut { deadline: deadline() }),
-        ConsultationEvent::LateResponseRecorded(LateResponseRecorded {
-            by: grace(),
-            decision: Decision::Reject,
-            comment: None,
-            ordinal: 2,
+        ConsultationEvent::TimedOut(TimedOut { deadline: deadline(), default: None }),
+        ConsultationEvent::LateResponseRecorded(LateResponseRecorded::new(
+            grace(),
+            Answer::of(Decision::Reject),
+            None,
+            2,
+        )),
+    ]
+    .into_iter()
+    .chain(work())
+    .collect()
+}
+
+/// What happens on the way to a decision.
+fn work() -> Vec<ConsultationEvent> {
+    vec![
+        ConsultationEvent::TermsSet(Box::new(terms())),
+        ConsultationEvent::Claimed(Claimed { by: grace() }),
+        ConsultationEvent::Released(Released { by: grace() }),
+        ConsultationEvent::Assigned(Assigned { by: ada(), to: grace() }),
+        ConsultationEvent::Delegated(Delegated { by: grace(), to: ada() }),
+        ConsultationEvent::InformationRequested(InformationRequested::new(
+            COMMENT,
+            grace(),
+            "Which checks?".to_owned(),
+            Some(ADA),
+            true,
+        )),
+        ConsultationEvent::InformationProvided(InformationProvided::new(
+            COMMENT,
+            ada(),
+            "All of them.".to_owned(),
+            None,
+            Some(Clock { deadline: Some(deadline()), reminders: vec![deadline()], escalations: vec![deadline()] }),
+        )),
+        ConsultationEvent::Reminded(Reminded { due: deadline() }),
+        ConsultationEvent::Escalated(Escalated {
+            step: 0,
+            due: deadline(),
+            reviewers: vec![GRACE],
+            priority: Some(Priority::Urgent),
+            notify: vec![ADA],
         }),
     ]
+}
+
+fn terms() -> TermsSet {
+    TermsSet {
+        answer: AnswerKind::Edit {
+            proposed: Some(json!({"amount": 100})),
+            paths: vec!["/amount".to_owned()],
+            schema: Some(json!({"properties": {"amount": {"type": "integer"}}})),
+        },
+        rule: DecisionRule::Veto { m: 2, holders: vec![GRACE] },
+        asker_may_answer: true,
+        groups: vec![GROUP],
+        roles: vec![Role::Reviewer],
+        seats: vec![ADA, GRACE],
+        subject: Some(ada()),
+        on_timeout: Some(Answer::of(Decision::Reject)),
+        reminders: vec![deadline()],
+        escalations: vec![Escalation {
+            due: deadline(),
+            unclaimed: true,
+            reviewers: vec![GRACE],
+            priority: Some(Priority::High),
+            notify: vec![ADA],
+        }],
+        questions_stop_clock: true,
+        calendar: Some(calendar()),
+    }
+}
+
+fn calendar() -> BusinessCalendar {
+    BusinessCalendar {
+        time_zone: "Europe/Berlin".to_owned(),
+        week: vec![vec![Hours { from: 540, to: 1020 }], vec![], vec![], vec![], vec![], vec![], vec![]],
+        holidays: vec![chrono::NaiveDate::from_ymd_opt(2026, 12, 25).unwrap()],
+    }
 }
 
 fn identity() -> Vec<I> {
@@ -136,6 +204,7 @@ fn of_organisations() -> Vec<I> {
         I::GroupDeleted(GroupDeleted { group_id: GROUP }),
         I::GroupMemberAdded(GroupMemberAdded { group_id: GROUP, user_id: ADA }),
         I::GroupMemberRemoved(GroupMemberRemoved { group_id: GROUP, user_id: ADA }),
+        I::CalendarSet(CalendarSet { calendar: Some(calendar()) }),
         I::SecondFactorDemanded(SecondFactorDemanded { roles: vec![Role::Admin, Role::Reviewer] }),
     ]
 }

@@ -90,9 +90,9 @@ fn a_schema_refuses_what_lacks_a_field_or_bears_a_name_in_clear() {
     let mut clear = frozen(event_type);
     clear["by"]["name"] = json!("Ada Example");
     assert!(!validator.is_valid(&clear));
-    let mut undecided = frozen(event_type);
-    undecided.as_object_mut().unwrap().remove("decision");
-    assert!(!validator.is_valid(&undecided));
+    let mut lacking = frozen(event_type);
+    lacking.as_object_mut().unwrap().remove("by");
+    assert!(!validator.is_valid(&lacking));
     let mut unknown = frozen(event_type);
     unknown["decision"] = json!("abstain");
     assert!(!validator.is_valid(&unknown));

@@ -62,7 +62,7 @@ fn is_the_comment(mut event: ConsultationEvent) {
     let Event::Consultation(ConsultationEvent::Commented(newest)) = &examples::all()[1] else { panic!("a comment") };
     let by = Person { ..newest.by.clone() };
     let text = "Which?".to_owned();
-    assert_eq!(event, ConsultationEvent::Commented(Commented { comment_id: examples::COMMENT, by, text }));
+    assert_eq!(event, ConsultationEvent::Commented(Commented::new(examples::COMMENT, by, text, None)));
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub enum Action {
     Respond,
     /// Say something about a consultation.
     Comment,
+    /// Assign or release a consultation that one asked for, or has in hand, and answer its questions.
+    Direct,
     /// Take a consultation back.
     Withdraw,
     /// Read consultations.
@@ -49,7 +51,7 @@ pub struct Rule {
 }
 
 /// The table.
-pub const TABLE: [Rule; 11] = [
+pub const TABLE: [Rule; 12] = [
     Rule {
         action: Action::Ask,
         name: "ask",
@@ -71,6 +73,14 @@ pub const TABLE: [Rule; 11] = [
         roles: &Role::ALL,
         scope: Some(Scope::ConsultationComment),
         what: "say something about a consultation",
+    },
+    Rule {
+        action: Action::Direct,
+        name: "direct",
+        // That it was the requester, whoever has it in hand, or an administrator, is decided with the consultation at hand.
+        roles: &Role::ALL,
+        scope: Some(Scope::ConsultationAsk),
+        what: "assign or release what one asked for, and answer questions about it",
     },
     Rule {
         action: Action::Withdraw,
@@ -169,7 +179,9 @@ mod tests {
         let allowed = |action| Role::ALL.into_iter().filter(|role| allows(&person(*role), action)).collect::<Vec<_>>();
         assert_eq!(allowed(Action::Ask), [Role::Admin, Role::Reviewer, Role::Requester]);
         assert_eq!(allowed(Action::Respond), [Role::Admin, Role::Reviewer]);
-        for action in [Action::Comment, Action::Withdraw, Action::Read, Action::ReadMembers, Action::ManageSelf] {
+        for action in
+            [Action::Comment, Action::Direct, Action::Withdraw, Action::Read, Action::ReadMembers, Action::ManageSelf]
+        {
             assert_eq!(allowed(action), Role::ALL);
         }
         for action in [Action::ManageMembers, Action::ManageKeys, Action::ReadAudit, Action::Inspect] {
@@ -185,8 +197,8 @@ mod tests {
             TABLE.iter().map(|rule| rule.action).filter(|action| allows(&key(scopes), *action)).collect::<Vec<_>>()
         };
         assert_eq!(allowed(&[]), []);
-        assert_eq!(allowed(&[Scope::ConsultationAsk]), [Action::Ask]);
-        let all = [Action::Ask, Action::Comment, Action::Withdraw, Action::Read, Action::ReadMembers];
+        assert_eq!(allowed(&[Scope::ConsultationAsk]), [Action::Ask, Action::Direct]);
+        let all = [Action::Ask, Action::Comment, Action::Direct, Action::Withdraw, Action::Read, Action::ReadMembers];
         assert_eq!(allowed(&Scope::ALL), all);
     }
 }

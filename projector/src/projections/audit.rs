@@ -99,7 +99,7 @@ impl Object {
             | E::SecondFactorDisabled(_)
             | E::RecoveryCodeUsed(_)
             | E::LockedOut(_) => Self::user(stream),
-            E::OrganisationCreated(_) | E::SecondFactorDemanded(_) => Self::default(),
+            E::OrganisationCreated(_) | E::SecondFactorDemanded(_) | E::CalendarSet(_) => Self::default(),
             E::MemberAdded(MemberAdded { user_id, .. })
             | E::RoleChanged(RoleChanged { user_id, .. })
             | E::MemberRemoved(MemberRemoved { user_id, .. })
@@ -146,6 +146,7 @@ fn address(data: &IdentityEvent) -> Option<&Personal<String>> {
         | E::SecondFactorEnabled(_)
         | E::SecondFactorDisabled(_)
         | E::SecondFactorDemanded(_)
+        | E::CalendarSet(_)
         | E::RoleChanged(_)
         | E::MemberRemoved(_)
         | E::MemberInvited(_)

@@ -1,24 +1,29 @@
-//! The projection `consultation`: a row per consultation, and a row per event of its history.
+//! The projection `consultation`: a row per consultation, and rows for its history, its votes, and who is named to answer it.
 //!
-//! Owns `consultation_v1` and `consultation_history_v1`. The fold merges all events of a batch per consultation, so that each row
-//! is written once. It must not read a row: what it builds upon is named by the stream's version, and the write refuses to build
-//! upon anything else.
+//! Owns `consultation_v1`, `consultation_history_v1`, `consultation_vote_v1` and `consultation_reviewer_v1`. The fold merges all events of a
+//! batch per consultation, so that each row is written once. It must not read a row: what it builds upon is named by the stream's version,
+//! and the write refuses to build upon anything else.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use chrono::{DateTime, Utc};
 use docket_events::{
     Category, Event, Recorded,
-    consultation::{ConsultationEvent, Decision, Person, Requested, Rule, WithdrawalReason},
+    consultation::{
+        Answer, AnswerKind, ConsultationEvent, Decision, Person, Priority, PrivateRequest, Requested, Rule, TermsSet,
+        WithdrawalReason,
+    },
+    identity::Role,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::projection::{Info, Poison, Projection, Schema, Table, WriteError};
 
+mod history;
 mod write;
 
-/// List and detail rows, and the history.
+/// List and detail rows, histories, votes and reviewers.
 #[derive(Debug, Clone, Copy)]
 pub struct Consultation;
 
@@ -27,6 +32,10 @@ pub struct Consultation;
 pub struct Batch {
     pub(super) rows: HashMap<Uuid, Row>,
     pub(super) history: Vec<HistoryRow>,
+    /// By consultation and voter; none: the vote does not count any more.
+    pub(super) votes: BTreeMap<(Uuid, Uuid), (Uuid, u16, Option<Vote>)>,
+    /// By consultation and user: whether the user is named to answer.
+    pub(super) reviewers: BTreeMap<(Uuid, Uuid), (Uuid, u16, bool)>,
 }
 
 /// One consultation's part of a batch.
@@ -40,11 +49,26 @@ pub(super) struct Row {
     pub(super) updated_at: DateTime<Utc>,
     /// The request, when it is part of the batch.
     pub(super) asked: Option<Box<Asked>>,
+    /// The terms, likewise.
+    pub(super) terms: Option<Box<Terms>>,
     pub(super) ended: Option<Box<Ended>>,
     /// How many comments came.
     pub(super) comments: i32,
     /// How many late answers there are now, when one came.
     pub(super) late_responses: Option<i32>,
+    /// How many more questions wait.
+    pub(super) questions: i32,
+    /// Who has it in hand, when that changed.
+    pub(super) claimed: Option<Option<(Uuid, Option<String>)>>,
+    /// Who has it in hand no more, if they had.
+    pub(super) unclaimed: Vec<Uuid>,
+    pub(super) priority: Option<i16>,
+    /// Who may answer besides.
+    pub(super) added: Vec<Uuid>,
+    /// Whether the clock goes on, to which deadline.
+    pub(super) resumed: Option<Option<DateTime<Utc>>>,
+    /// Since when the clock stands still, unless it did before.
+    pub(super) stopped: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]
@@ -52,12 +76,35 @@ pub(super) struct Asked {
     pub(super) title: String,
     pub(super) body: Option<String>,
     pub(super) context: Option<String>,
+    pub(super) proposed: Option<String>,
     pub(super) external_id: Option<String>,
     pub(super) by: Uuid,
     pub(super) by_name: Option<String>,
+    pub(super) key_made_by: Option<Uuid>,
     pub(super) at: DateTime<Utc>,
     pub(super) reviewers: Vec<Uuid>,
     pub(super) deadline: Option<DateTime<Utc>>,
+    pub(super) priority: i16,
+    pub(super) labels: Vec<String>,
+    pub(super) callback_url: Option<String>,
+    pub(super) supersedes: Option<Uuid>,
+    pub(super) template: Option<(String, i32)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// All of them but whom it is about.
+    pub(super) text: String,
+    pub(super) kind: &'static str,
+    pub(super) four_eyes: bool,
+    pub(super) groups: Vec<Uuid>,
+    pub(super) roles: Vec<&'static str>,
+    /// Whether somebody is named as a seat.
+    pub(super) has_seats: bool,
+    pub(super) subject: Option<Uuid>,
+    pub(super) subject_name: Option<String>,
+    /// The version of the request with them.
+    pub(super) version: u64,
 }
 
 #[derive(Debug, Default)]
@@ -65,12 +112,25 @@ pub(super) struct Ended {
     pub(super) state: &'static str,
     pub(super) at: DateTime<Utc>,
     pub(super) decision: Option<&'static str>,
+    pub(super) content: Option<String>,
     pub(super) rule: Option<&'static str>,
     pub(super) request_version: Option<i64>,
     pub(super) by: Option<Uuid>,
     pub(super) by_name: Option<String>,
+    pub(super) agreed: Vec<Uuid>,
     pub(super) comment: Option<String>,
     pub(super) reason: Option<&'static str>,
+}
+
+/// The last vote of somebody.
+#[derive(Debug)]
+pub(super) struct Vote {
+    pub(super) version: u64,
+    pub(super) by_name: Option<String>,
+    pub(super) at: DateTime<Utc>,
+    pub(super) decision: Option<&'static str>,
+    pub(super) content: Option<String>,
+    pub(super) comment: Option<String>,
 }
 
 #[derive(Debug)]
@@ -84,9 +144,12 @@ pub(super) struct HistoryRow {
     pub(super) at: DateTime<Utc>,
     pub(super) by: Option<Uuid>,
     pub(super) by_name: Option<String>,
+    pub(super) to: Option<Uuid>,
+    pub(super) to_name: Option<String>,
     pub(super) decision: Option<&'static str>,
     pub(super) comment: Option<String>,
     pub(super) reason: Option<&'static str>,
+    pub(super) details: Option<String>,
 }
 
 const fn decision(decision: Decision) -> &'static str {
@@ -99,6 +162,12 @@ const fn decision(decision: Decision) -> &'static str {
 const fn rule(rule: Rule) -> &'static str {
     match rule {
         Rule::AnyOne => "any_one",
+        Rule::All => "all",
+        Rule::MOfN => "m_of_n",
+        Rule::Majority => "majority",
+        Rule::Veto => "veto",
+        Rule::TwoGroups => "two_groups",
+        Rule::Weights => "weights",
     }
 }
 
@@ -110,8 +179,47 @@ const fn reason(reason: WithdrawalReason) -> &'static str {
     }
 }
 
+/// Priorities in their order, so that they can be sorted by.
+const fn priority(priority: Priority) -> i16 {
+    match priority {
+        Priority::Low => 0,
+        Priority::Normal => 1,
+        Priority::High => 2,
+        Priority::Urgent => 3,
+    }
+}
+
+const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Reviewer => "reviewer",
+        Role::Requester => "requester",
+        Role::Analyst => "analyst",
+    }
+}
+
+const fn kind(answer: &AnswerKind) -> &'static str {
+    match answer {
+        AnswerKind::Approval => "approval",
+        AnswerKind::Choice { .. } => "choice",
+        AnswerKind::Form { .. } => "form",
+        AnswerKind::Edit { .. } => "edit",
+    }
+}
+
 fn name(person: &Person) -> Option<String> {
     person.name.value().cloned()
+}
+
+/// What is told of an answer: decision, content and comment; nothing of one that was erased.
+fn told(answer: Option<Answer>) -> (Option<&'static str>, Option<String>, Option<String>) {
+    let Some(Answer { decision: yes_or_no, content, comment }) = answer else { return (None, None, None) };
+    (yes_or_no.map(decision), content.as_ref().and_then(json), comment)
+}
+
+/// Facts are made of strings and maps with string keys, which have a JSON form.
+fn json<T: serde::Serialize>(fact: &T) -> Option<String> {
+    serde_json::to_string(fact).ok()
 }
 
 impl Projection for Consultation {
@@ -120,8 +228,27 @@ impl Projection for Consultation {
         version: 1,
         categories: &[Category::Consultation],
         tables: &[
-            Table { name: "consultation_v1", personal: &["requested_by_name", "ended_by_name"] },
-            Table { name: "consultation_history_v1", personal: &["by_name"] },
+            Table {
+                name: "consultation_v1",
+                personal: &[
+                    "requested_by_name",
+                    "ended_by_name",
+                    "claimed_by_name",
+                    "subject_name",
+                    "body",
+                    "context",
+                    "proposed",
+                    "decision",
+                    "content",
+                    "outcome_comment",
+                ],
+            },
+            Table {
+                name: "consultation_history_v1",
+                personal: &["by_name", "to_name", "decision", "comment", "details"],
+            },
+            Table { name: "consultation_vote_v1", personal: &["by_name", "decision", "content", "comment"] },
+            Table { name: "consultation_reviewer_v1", personal: &[] },
         ],
     };
 
@@ -139,7 +266,8 @@ impl Projection for Consultation {
             Entry::Vacant(place) => place.insert(Row::before(event)),
         };
         row.fold(event, data);
-        batch.history.push(history(event, data));
+        batch.history.push(history::row(event, data));
+        batch.fold(event, data);
         Ok(())
     }
 
@@ -154,6 +282,8 @@ fn check(event: &Recorded, data: &ConsultationEvent) -> Result<(), Poison> {
         (1, ConsultationEvent::Requested(_)) => Ok(()),
         (1, _) => Err(Poison::new("a consultation begins with its request")),
         (_, ConsultationEvent::Requested(_)) => Err(Poison::new("a consultation is requested once")),
+        (2, ConsultationEvent::TermsSet(_)) => Ok(()),
+        (_, ConsultationEvent::TermsSet(_)) => Err(Poison::new("terms come with the request")),
         (_, ConsultationEvent::LateResponseRecorded(late)) if i32::try_from(late.ordinal).is_err() => {
             Err(Poison::new("more late answers than can be counted"))
         }
@@ -179,6 +309,42 @@ fn continues(row: &Row, event: &Recorded, data: &ConsultationEvent) -> Result<()
     Ok(())
 }
 
+impl Batch {
+    /// What an event says of votes and reviewers.
+    fn fold(&mut self, event: &Recorded, data: &ConsultationEvent) {
+        let (id, tenant, shard) = (event.stream.id, event.tenant, event.shard);
+        let mut names = |users: &[Uuid], named: bool| {
+            for user in users {
+                self.reviewers.insert((id, *user), (tenant, shard, named));
+            }
+        };
+        match data {
+            ConsultationEvent::Requested(data) => names(&data.reviewers, true),
+            ConsultationEvent::TermsSet(data) => names(&data.seats, true),
+            ConsultationEvent::Escalated(data) => names(&data.reviewers, true),
+            ConsultationEvent::Delegated(data) => {
+                names(&[data.by.id], false);
+                names(&[data.to.id], true);
+                self.votes.insert((id, data.by.id), (tenant, shard, None));
+            }
+            ConsultationEvent::VoteCast(data) => {
+                let (decision, content, comment) = told(data.answer());
+                let by_name = name(&data.by);
+                let vote = Vote { version: event.version, by_name, at: event.time, decision, content, comment };
+                self.votes.insert((id, data.by.id), (tenant, shard, Some(vote)));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Terms {
+    /// Whether nobody is named by them.
+    pub(super) fn is_open(&self) -> bool {
+        self.groups.is_empty() && self.roles.is_empty() && !self.has_seats
+    }
+}
+
 impl Row {
     /// A row to which nothing was done yet.
     fn before(event: &Recorded) -> Self {
@@ -189,9 +355,17 @@ impl Row {
             version: event.version.saturating_sub(1),
             updated_at: event.time,
             asked: None,
+            terms: None,
             ended: None,
             comments: 0,
             late_responses: None,
+            questions: 0,
+            claimed: None,
+            unclaimed: Vec::new(),
+            priority: None,
+            added: Vec::new(),
+            resumed: None,
+            stopped: None,
         }
     }
 
@@ -200,8 +374,39 @@ impl Row {
         self.updated_at = event.time;
         match data {
             ConsultationEvent::Requested(data) => self.asked = Some(Box::new(asked(event, data))),
+            ConsultationEvent::TermsSet(data) => self.terms = Some(Box::new(terms(event, data))),
             ConsultationEvent::Commented(_) => self.comments += 1,
-            ConsultationEvent::VoteCast(_) => {}
+            ConsultationEvent::Claimed(data) => self.claimed = Some(Some((data.by.id, name(&data.by)))),
+            ConsultationEvent::Released(_) => self.claimed = Some(None),
+            ConsultationEvent::Assigned(data) => self.claimed = Some(Some((data.to.id, name(&data.to)))),
+            ConsultationEvent::InformationRequested(data) => {
+                self.questions += 1;
+                if data.stops_clock {
+                    self.stopped.get_or_insert(event.time);
+                }
+            }
+            ConsultationEvent::InformationProvided(data) => {
+                self.questions -= 1;
+                if let Some(clock) = &data.clock {
+                    self.resumed = Some(clock.deadline);
+                    self.stopped = None;
+                }
+            }
+            ConsultationEvent::Escalated(data) => {
+                self.priority = data.priority.map(priority).or(self.priority);
+                for reviewer in &data.reviewers {
+                    if !self.added.contains(reviewer) {
+                        self.added.push(*reviewer);
+                    }
+                }
+            }
+            // Whoever delegates what they have in hand has it no more.
+            ConsultationEvent::Delegated(data) => match &self.claimed {
+                None => self.unclaimed.push(data.by.id),
+                Some(Some((holder, _))) if *holder == data.by.id => self.claimed = Some(None),
+                Some(_) => {}
+            },
+            ConsultationEvent::Reminded(_) | ConsultationEvent::VoteCast(_) => {}
             ConsultationEvent::LateResponseRecorded(data) => self.late_responses = Some(data.ordinal as i32),
             ConsultationEvent::Responded(_) | ConsultationEvent::TimedOut(_) | ConsultationEvent::Withdrawn(_) => {
                 self.ended = ended(event, data).map(Box::new);
@@ -211,16 +416,43 @@ impl Row {
 }
 
 fn asked(event: &Recorded, data: &Requested) -> Asked {
+    let private = match &data.private {
+        Some(private) => private.value().cloned().unwrap_or_default(),
+        None => PrivateRequest { body: data.body.clone(), context: data.context.clone(), proposed: None },
+    };
     Asked {
         title: data.title.clone(),
-        body: data.body.clone(),
-        context: data.context.as_ref().map(ToString::to_string),
+        body: private.body,
+        context: private.context.as_ref().map(ToString::to_string),
+        proposed: private.proposed.as_ref().map(ToString::to_string),
         external_id: data.external_id.clone(),
         by: data.requested_by.id,
         by_name: name(&data.requested_by),
+        key_made_by: data.key_made_by,
         at: event.time,
         reviewers: data.reviewers.clone(),
         deadline: data.deadline,
+        priority: priority(data.priority),
+        labels: data.labels.clone(),
+        callback_url: data.callback_url.clone(),
+        supersedes: data.supersedes,
+        template: data.template.as_ref().map(|of| (of.name.clone(), i32::try_from(of.version).unwrap_or(i32::MAX))),
+    }
+}
+
+fn terms(event: &Recorded, data: &TermsSet) -> Terms {
+    let subject = data.subject.as_ref();
+    let public = TermsSet { subject: None, ..data.clone() };
+    Terms {
+        text: json(&public).unwrap_or_default(),
+        kind: kind(&data.answer),
+        four_eyes: !data.asker_may_answer,
+        groups: data.groups.clone(),
+        roles: data.roles.iter().copied().map(role).collect(),
+        has_seats: !data.seats.is_empty(),
+        subject: subject.map(|subject| subject.id),
+        subject_name: subject.and_then(name),
+        version: event.version,
     }
 }
 
@@ -228,17 +460,22 @@ fn asked(event: &Recorded, data: &Requested) -> Asked {
 fn ended(event: &Recorded, data: &ConsultationEvent) -> Option<Ended> {
     let at = event.time;
     match data {
-        ConsultationEvent::Responded(data) => Some(Ended {
-            state: "responded",
-            at,
-            decision: Some(decision(data.decision)),
-            rule: Some(rule(data.rule)),
-            request_version: Some(data.request_version as i64),
-            by: Some(data.by.id),
-            by_name: name(&data.by),
-            comment: data.comment.clone(),
-            reason: None,
-        }),
+        ConsultationEvent::Responded(data) => {
+            let (decision, content, comment) = told(data.answer());
+            Some(Ended {
+                state: "responded",
+                at,
+                decision,
+                content,
+                rule: Some(rule(data.rule)),
+                request_version: Some(data.request_version as i64),
+                by: Some(data.by.id),
+                by_name: name(&data.by),
+                agreed: data.agreed.clone(),
+                comment,
+                reason: None,
+            })
+        }
         ConsultationEvent::TimedOut(_) => Some(Ended { state: "timed_out", at, ..Ended::default() }),
         ConsultationEvent::Withdrawn(data) => Some(Ended {
             state: "withdrawn",
@@ -250,51 +487,5 @@ fn ended(event: &Recorded, data: &ConsultationEvent) -> Option<Ended> {
             ..Ended::default()
         }),
         _ => None,
-    }
-}
-
-fn history(event: &Recorded, data: &ConsultationEvent) -> HistoryRow {
-    let row = HistoryRow {
-        id: event.stream.id,
-        version: event.version,
-        tenant: event.tenant,
-        shard: event.shard,
-        event_id: event.id,
-        kind: "",
-        at: event.time,
-        by: None,
-        by_name: None,
-        decision: None,
-        comment: None,
-        reason: None,
-    };
-    let by = |person: &Person| (Some(person.id), name(person));
-    match data {
-        ConsultationEvent::Requested(data) => {
-            let (by, by_name) = by(&data.requested_by);
-            HistoryRow { kind: "requested", by, by_name, ..row }
-        }
-        ConsultationEvent::Commented(data) => {
-            let (by, by_name) = by(&data.by);
-            HistoryRow { kind: "commented", by, by_name, comment: Some(data.text.clone()), ..row }
-        }
-        ConsultationEvent::VoteCast(data) => {
-            let ((by, by_name), decision) = (by(&data.by), Some(decision(data.decision)));
-            HistoryRow { kind: "vote_cast", by, by_name, decision, comment: data.comment.clone(), ..row }
-        }
-        ConsultationEvent::Responded(data) => {
-            let ((by, by_name), decision) = (by(&data.by), Some(decision(data.decision)));
-            HistoryRow { kind: "responded", by, by_name, decision, comment: data.comment.clone(), ..row }
-        }
-        ConsultationEvent::Withdrawn(data) => {
-            let ((by, by_name), reason) = (by(&data.by), Some(reason(data.reason)));
-            HistoryRow { kind: "withdrawn", by, by_name, reason, comment: data.comment.clone(), ..row }
-        }
-        ConsultationEvent::TimedOut(_) => HistoryRow { kind: "timed_out", ..row },
-        ConsultationEvent::LateResponseRecorded(data) => {
-            let ((by, by_name), decision) = (by(&data.by), Some(decision(data.decision)));
-            let comment = data.comment.clone();
-            HistoryRow { kind: "late_response_recorded", by, by_name, decision, comment, ..row }
-        }
     }
 }

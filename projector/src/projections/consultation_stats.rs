@@ -32,6 +32,20 @@ pub struct Deltas {
     pub(super) comments: i64,
 }
 
+impl Deltas {
+    fn add(&mut self, other: &Self) {
+        self.pending += other.pending;
+        self.responded += other.responded;
+        self.approved += other.approved;
+        self.rejected += other.rejected;
+        self.timed_out += other.timed_out;
+        self.withdrawn += other.withdrawn;
+        self.late_answered += other.late_answered;
+        self.late_responses += other.late_responses;
+        self.comments += other.comments;
+    }
+}
+
 const UPSERT: &str = "insert into {schema}.consultation_stats_v1 as s
          (tenant, shard, pending, responded, approved, rejected, timed_out, withdrawn, late_answered, late_responses, comments)
      select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
@@ -59,20 +73,28 @@ impl Projection for ConsultationStats {
 
     fn apply(&self, batch: &mut Self::Batch, event: &Recorded, data: &Event) -> Result<(), Poison> {
         let Event::Consultation(data) = data else { return Ok(()) };
-        if matches!(data, ConsultationEvent::VoteCast(_)) {
-            return Ok(());
-        }
-        let deltas = batch.entry((event.tenant, event.shard)).or_default();
+        let mut deltas = Deltas::default();
         match data {
+            ConsultationEvent::TermsSet(_)
+            | ConsultationEvent::Claimed(_)
+            | ConsultationEvent::Released(_)
+            | ConsultationEvent::Assigned(_)
+            | ConsultationEvent::Delegated(_)
+            | ConsultationEvent::InformationRequested(_)
+            | ConsultationEvent::InformationProvided(_)
+            | ConsultationEvent::Reminded(_)
+            | ConsultationEvent::Escalated(_)
+            | ConsultationEvent::VoteCast(_) => return Ok(()),
             ConsultationEvent::Requested(_) => deltas.pending += 1,
             ConsultationEvent::Commented(_) => deltas.comments += 1,
-            ConsultationEvent::VoteCast(_) => {}
             ConsultationEvent::Responded(data) => {
                 deltas.pending -= 1;
                 deltas.responded += 1;
                 match data.decision {
-                    Decision::Approve => deltas.approved += 1,
-                    Decision::Reject => deltas.rejected += 1,
+                    Some(Decision::Approve) => deltas.approved += 1,
+                    Some(Decision::Reject) => deltas.rejected += 1,
+                    // Another kind of answer; or one about a person, which is counted nowhere: when it is erased it must not be missed.
+                    None => {}
                 }
             }
             ConsultationEvent::TimedOut(_) => {
@@ -88,6 +110,7 @@ impl Projection for ConsultationStats {
                 deltas.late_answered += i64::from(data.ordinal == 1);
             }
         }
+        batch.entry((event.tenant, event.shard)).or_default().add(&deltas);
         Ok(())
     }
 

@@ -74,7 +74,8 @@ impl Projection for Directory {
             | E::OrganisationCreated(_)
             | E::MemberAdded(_)
             | E::RoleChanged(_)
-            | E::SecondFactorDemanded(_) => {}
+            | E::SecondFactorDemanded(_)
+            | E::CalendarSet(_) => {}
         }
         Ok(())
     }

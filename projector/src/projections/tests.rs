@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{
     Category, Event, EventData, Personal, Recorded, StreamId,
     consultation::{
-        Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut,
-        VoteCast, WithdrawalReason, Withdrawn,
+        Answer, Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule,
+        TimedOut, VoteCast, WithdrawalReason, Withdrawn,
     },
     identity::{IdentityEvent, MemberAdded, Role, UserRegistered},
 };
@@ -43,32 +43,38 @@ fn person(n: u128) -> Person {
 
 fn requested() -> ConsultationEvent {
     ConsultationEvent::Requested(Requested {
-        title: "Merge?".to_owned(),
-        body: None,
         context: Some(serde_json::json!({ "branch": 7 })),
         external_id: Some("pr-7".to_owned()),
-        requested_by: person(1),
         reviewers: vec![Uuid::from_u128(2)],
-        deadline: None,
+        ..Requested::new("Merge?", person(1))
     })
 }
 
 fn commented() -> ConsultationEvent {
-    ConsultationEvent::Commented(Commented { comment_id: Uuid::nil(), by: person(2), text: "Why?".to_owned() })
+    ConsultationEvent::Commented(Commented::new(Uuid::nil(), person(2), "Why?".to_owned(), None))
 }
 
 fn responded(decision: Decision) -> ConsultationEvent {
     let comment = Some("Well.".to_owned());
-    ConsultationEvent::Responded(Responded { decision, by: person(2), rule: Rule::AnyOne, request_version: 1, comment })
+    ConsultationEvent::Responded(Responded {
+        decision: Some(decision),
+        by: person(2),
+        rule: Rule::AnyOne,
+        request_version: 1,
+        comment,
+        content: None,
+        private: None,
+        agreed: vec![Uuid::from_u128(2)],
+    })
 }
 
 fn timed_out() -> ConsultationEvent {
-    ConsultationEvent::TimedOut(TimedOut { deadline: DateTime::UNIX_EPOCH })
+    ConsultationEvent::TimedOut(TimedOut { deadline: DateTime::UNIX_EPOCH, default: None })
 }
 
 fn late(ordinal: u32) -> ConsultationEvent {
-    let (by, decision) = (person(2), Decision::Reject);
-    ConsultationEvent::LateResponseRecorded(LateResponseRecorded { by, decision, comment: None, ordinal })
+    let answer = Answer::of(Decision::Reject);
+    ConsultationEvent::LateResponseRecorded(LateResponseRecorded::new(person(2), answer, None, ordinal))
 }
 
 fn fold<P: Projection>(projection: &P, first: u64, events: Vec<ConsultationEvent>) -> P::Batch {
@@ -83,7 +89,7 @@ fn fold<P: Projection>(projection: &P, first: u64, events: Vec<ConsultationEvent
 
 #[test]
 fn a_whole_life_is_merged_into_one_new_row() {
-    let vote = VoteCast { by: person(2), decision: Decision::Approve, comment: None };
+    let vote = VoteCast::new(person(2), Answer::of(Decision::Approve), None);
     let events =
         vec![requested(), commented(), ConsultationEvent::VoteCast(vote), responded(Decision::Approve), commented()];
     let batch = fold(&Consultation, 1, events);

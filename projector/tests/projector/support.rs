@@ -10,9 +10,12 @@ use chrono::{DateTime, TimeDelta};
 use docket_events::{
     Category, EventData, Recorded, ShardId, StreamId,
     consultation::{
-        Commented, ConsultationEvent, Decision, LateResponseRecorded, Person, Requested, Responded, Rule, TimedOut,
-        VoteCast, WithdrawalReason, Withdrawn,
+        Answer, AnswerKind, Assigned, Claimed, Clock, Commented, ConsultationEvent, Content, Decision, DecisionRule,
+        Delegated, Escalated, InformationProvided, InformationRequested, LateResponseRecorded, Person, Priority,
+        Released, Reminded, Requested, Responded, Rule, TemplateRef, TermsSet, TimedOut, VoteCast, WithdrawalReason,
+        Withdrawn,
     },
+    identity::Role,
 };
 use docket_log::{
     Bell, Installation, Mode, Topic, Vault,
@@ -248,31 +251,42 @@ pub fn person(n: u128) -> Person {
 
 pub fn requested(title: &str) -> ConsultationEvent {
     ConsultationEvent::Requested(Requested {
-        title: title.to_owned(),
         body: Some("Please.".to_owned()),
         context: Some(serde_json::json!({ "n": [1, 2] })),
         external_id: Some(title.to_owned()),
-        requested_by: person(1),
         reviewers: vec![Uuid::from_u128(2), Uuid::from_u128(3)],
         deadline: Some(DateTime::UNIX_EPOCH + TimeDelta::days(25_000)),
+        priority: Priority::High,
+        labels: vec![r#"a "label", \\ and {braces}"#.to_owned(), "release".to_owned()],
+        template: Some(TemplateRef { name: "release".to_owned(), version: 2 }),
+        ..Requested::new(title, person(1))
     })
 }
 
 pub fn commented() -> ConsultationEvent {
-    ConsultationEvent::Commented(Commented { comment_id: ids::new_id(), by: person(2), text: "Why?".to_owned() })
+    ConsultationEvent::Commented(Commented::new(ids::new_id(), person(2), "Why?".to_owned(), None))
 }
 
 pub fn vote_cast() -> ConsultationEvent {
-    ConsultationEvent::VoteCast(VoteCast { by: person(3), decision: Decision::Approve, comment: None })
+    ConsultationEvent::VoteCast(VoteCast::new(person(3), Answer::of(Decision::Approve), None))
 }
 
 pub fn responded(decision: Decision) -> ConsultationEvent {
     let comment = Some("Well.".to_owned());
-    ConsultationEvent::Responded(Responded { decision, by: person(3), rule: Rule::AnyOne, request_version: 1, comment })
+    ConsultationEvent::Responded(Responded {
+        decision: Some(decision),
+        by: person(3),
+        rule: Rule::AnyOne,
+        request_version: 1,
+        comment,
+        content: None,
+        private: None,
+        agreed: vec![Uuid::from_u128(3)],
+    })
 }
 
 pub fn timed_out() -> ConsultationEvent {
-    ConsultationEvent::TimedOut(TimedOut { deadline: DateTime::UNIX_EPOCH + TimeDelta::days(25_000) })
+    ConsultationEvent::TimedOut(TimedOut { deadline: DateTime::UNIX_EPOCH + TimeDelta::days(25_000), default: None })
 }
 
 pub fn withdrawn() -> ConsultationEvent {
@@ -281,8 +295,65 @@ pub fn withdrawn() -> ConsultationEvent {
 }
 
 pub fn late(ordinal: u32) -> ConsultationEvent {
-    let (by, decision) = (person(2), Decision::Reject);
-    ConsultationEvent::LateResponseRecorded(LateResponseRecorded { by, decision, comment: None, ordinal })
+    let answer = Answer::of(Decision::Reject);
+    ConsultationEvent::LateResponseRecorded(LateResponseRecorded::new(person(2), answer, None, ordinal))
+}
+
+/// How it is decided, where that is not by the first yes or no.
+fn terms() -> ConsultationEvent {
+    let choice = AnswerKind::Choice { options: vec!["eu".to_owned(), "us".to_owned()], min: 1, max: 1 };
+    ConsultationEvent::TermsSet(Box::new(TermsSet {
+        answer: choice,
+        rule: DecisionRule::MOfN { m: 2 },
+        asker_may_answer: true,
+        groups: vec![Uuid::from_u128(70)],
+        roles: vec![Role::Reviewer],
+        seats: [2, 3, 4].map(Uuid::from_u128).into(),
+        subject: Some(person(9)),
+        on_timeout: None,
+        reminders: vec![],
+        escalations: vec![],
+        questions_stop_clock: true,
+        calendar: None,
+    }))
+}
+
+/// The work on a consultation, as far as it came.
+fn work(length: usize) -> Vec<ConsultationEvent> {
+    let question = Uuid::from_u128(500);
+    let choice = Content::Choices(vec!["us".to_owned()]);
+    let vote = Answer { content: Some(choice), comment: Some("Closer.".to_owned()), ..Answer::default() };
+    let later = DateTime::UNIX_EPOCH + TimeDelta::days(26_000);
+    let clock = |deadline| Some(Clock { deadline: Some(deadline), reminders: vec![], escalations: vec![] });
+    let asked = |n: u128| Uuid::from_u128(question.as_u128() + n);
+    let ask = |n| InformationRequested::new(asked(n), person(2), "Which?".to_owned(), Some(Uuid::from_u128(9)), true);
+    let tell = |n, clock| InformationProvided::new(asked(n), person(1), "That.".to_owned(), None, clock);
+    let escalated = |step, reviewers: &[u128]| Escalated {
+        step,
+        due: later,
+        reviewers: reviewers.iter().copied().map(Uuid::from_u128).collect(),
+        priority: Some(Priority::Urgent),
+        notify: vec![],
+    };
+    let mut work = vec![
+        ConsultationEvent::Claimed(Claimed { by: person(2) }),
+        ConsultationEvent::VoteCast(VoteCast::new(person(2), vote.clone(), Some(Uuid::from_u128(9)))),
+        ConsultationEvent::InformationRequested(ask(0)),
+        ConsultationEvent::Escalated(escalated(0, &[5, 6])),
+        ConsultationEvent::InformationRequested(ask(1)),
+        ConsultationEvent::InformationProvided(tell(0, None)),
+        ConsultationEvent::Delegated(Delegated { by: person(2), to: person(7) }),
+        ConsultationEvent::InformationProvided(tell(1, clock(later))),
+        ConsultationEvent::Assigned(Assigned { by: person(1), to: person(3) }),
+        ConsultationEvent::Reminded(Reminded { due: later }),
+        ConsultationEvent::InformationRequested(ask(2)),
+        ConsultationEvent::Escalated(escalated(1, &[6, 8])),
+        ConsultationEvent::VoteCast(VoteCast::new(person(3), vote.clone(), None)),
+        ConsultationEvent::Released(Released { by: person(3) }),
+        ConsultationEvent::VoteCast(VoteCast::new(person(3), Answer::of(Decision::Reject), None)),
+    ];
+    work.truncate(length);
+    work
 }
 
 /// Journals the lives of some consultations, woven into each other.
@@ -290,7 +361,12 @@ pub async fn populate(world: &World, consultations: u128, seed: u64) {
     let mut dice = Dice::new(seed);
     let mut lives: Vec<(StreamId, Vec<ConsultationEvent>)> = (1..=consultations)
         .map(|n| {
-            let mut life = vec![requested(&format!("case {n}")), commented()];
+            let mut life = vec![requested(&format!("case {n}"))];
+            if n % 3 == 0 {
+                life.push(terms());
+                life.extend(work(dice.roll(16) as usize));
+            }
+            life.push(commented());
             match dice.roll(5) {
                 0 => life.extend([vote_cast(), responded(Decision::Approve), commented()]),
                 1 => life.extend([vote_cast(), responded(Decision::Reject)]),

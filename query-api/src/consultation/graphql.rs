@@ -7,13 +7,18 @@ use async_graphql::{
 };
 use docket_domain::consultation::{
     State,
-    view::{ConsultationView, HistoryView, OutcomeView, PersonView, WithdrawalView},
+    view::{ConsultationView, HistoryView, PersonView, WithdrawalView},
 };
-use docket_events::consultation::{Decision, Rule, WithdrawalReason};
+use docket_events::consultation::WithdrawalReason;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{filter::Filter, history::Histories, rows::Stats};
+use super::{
+    filter::Filter,
+    graphql_terms::{DecisionWord, Outcome, PriorityWord, Terms, Vote},
+    history::{Histories, Votes},
+    rows::Stats,
+};
 use crate::{
     feed::Changed,
     graphql::{Instant, error},
@@ -34,24 +39,6 @@ pub enum ConsultationState {
     TimedOut,
     /// Taken back.
     Withdrawn,
-}
-
-/// What a reviewer decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "Decision", name = "Decision")]
-pub enum DecisionWord {
-    /// The request is granted.
-    Approve,
-    /// The request is refused.
-    Reject,
-}
-
-/// By which rule the votes became the outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "Rule", name = "Rule")]
-pub enum RuleWord {
-    /// The first vote decides.
-    AnyOne,
 }
 
 /// Why a consultation was taken back before an outcome.
@@ -80,36 +67,6 @@ pub struct Person {
 impl From<PersonView> for Person {
     fn from(person: PersonView) -> Self {
         Self { id: person.id, name: person.name, erased: person.erased }
-    }
-}
-
-/// How votes decided.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct Outcome {
-    /// The decision.
-    decision: DecisionWord,
-    /// The rule that was applied.
-    rule: RuleWord,
-    /// On which version of the request.
-    request_version: u64,
-    /// Whose vote completed the rule.
-    by: Person,
-    /// What the reviewer said.
-    comment: Option<String>,
-    /// When.
-    at: Instant,
-}
-
-impl From<OutcomeView> for Outcome {
-    fn from(outcome: OutcomeView) -> Self {
-        Self {
-            decision: outcome.decision.into(),
-            rule: outcome.rule.into(),
-            request_version: outcome.request_version,
-            by: outcome.by.into(),
-            comment: outcome.comment,
-            at: Instant(outcome.at),
-        }
     }
 }
 
@@ -142,7 +99,8 @@ impl From<WithdrawalView> for Withdrawal {
 pub struct HistoryEntry {
     /// The version that the event led to.
     version: u64,
-    /// What happened: requested, commented, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
+    /// What happened: requested, terms_set, commented, claimed, released, assigned, delegated, information_requested,
+    /// information_provided, reminded, escalated, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
     /// may add to these.
     kind: String,
     /// When.
@@ -155,6 +113,10 @@ pub struct HistoryEntry {
     comment: Option<String>,
     /// Why it was withdrawn.
     reason: Option<ReasonWord>,
+    /// To whom it was assigned or delegated.
+    to: Option<Person>,
+    /// What else the event tells: what was chosen, given or changed, which question, what was due.
+    details: Option<Json<Value>>,
     /// The event's id.
     event_id: Uuid,
 }
@@ -169,6 +131,8 @@ impl From<HistoryView> for HistoryEntry {
             decision: entry.decision.map(Into::into),
             comment: entry.comment,
             reason: entry.reason.map(Into::into),
+            to: entry.to.map(Into::into),
+            details: entry.details.map(Json),
             event_id: entry.event_id,
         }
     }
@@ -194,10 +158,36 @@ pub struct Consultation {
     requested_by: Person,
     /// When it was asked.
     requested_at: Instant,
-    /// Who may answer; empty: every reviewer of the organisation.
+    /// Who may answer by name; empty, and the terms name nobody: every reviewer of the organisation.
     reviewers: Vec<Uuid>,
-    /// From this instant on it has timed out.
+    /// Who may answer besides, since an escalation.
+    added_reviewers: Vec<Uuid>,
+    /// How it is decided.
+    terms: Terms,
+    /// From this instant on it has timed out; null also while the clock stands still.
     deadline: Option<Instant>,
+    /// Since when the clock stands still, because the asker is asked for information.
+    clock_stopped_at: Option<Instant>,
+    /// How soon it is wanted by now.
+    priority: PriorityWord,
+    /// Words to find it by.
+    labels: Vec<String>,
+    /// Whom it is about.
+    subject: Option<Person>,
+    /// Where the asker wants to be told of the outcome.
+    callback_url: Option<String>,
+    /// The consultation in whose place this one stands.
+    supersedes: Option<Uuid>,
+    /// The name of the template that it was made from.
+    template: Option<String>,
+    /// The version of that template.
+    template_version: Option<u32>,
+    /// Who has it in hand.
+    claimed_by: Option<Person>,
+    /// How many questions wait for the asker's answer.
+    open_question_count: u32,
+    /// How many have voted.
+    vote_count: u32,
     /// When it ended; null while it is pending.
     ended_at: Option<Instant>,
     /// The decision; null unless it was responded to.
@@ -216,6 +206,14 @@ pub struct Consultation {
 
 #[ComplexObject]
 impl Consultation {
+    /// The last vote of each who voted, in the order of the stream.
+    #[graphql(complexity = "1 + HISTORY_COST * child_complexity")]
+    async fn votes(&self, context: &Context<'_>) -> Result<Vec<Vote>> {
+        let votes = context.data::<DataLoader<Votes>>()?;
+        let votes = votes.load_one(self.id).await.map_err(|problem| error::from_problem(&problem))?;
+        Ok(votes.unwrap_or_default().into_iter().map(Into::into).collect())
+    }
+
     /// What happened, in order.
     #[graphql(complexity = "1 + HISTORY_COST * child_complexity")]
     async fn history(&self, context: &Context<'_>) -> Result<Vec<HistoryEntry>> {
@@ -227,6 +225,7 @@ impl Consultation {
 
 impl From<ConsultationView> for Consultation {
     fn from(view: ConsultationView) -> Self {
+        let template = view.template;
         Self {
             id: view.id,
             state: view.state.into(),
@@ -237,7 +236,20 @@ impl From<ConsultationView> for Consultation {
             requested_by: view.requested_by.into(),
             requested_at: Instant(view.requested_at),
             reviewers: view.reviewers,
+            added_reviewers: view.added_reviewers,
+            terms: view.terms.into(),
             deadline: view.deadline.map(Instant),
+            clock_stopped_at: view.clock_stopped_at.map(Instant),
+            priority: view.priority.into(),
+            labels: view.labels,
+            subject: view.subject.map(Into::into),
+            callback_url: view.callback_url,
+            supersedes: view.supersedes,
+            template: template.as_ref().map(|template| template.name.clone()),
+            template_version: template.map(|template| template.version),
+            claimed_by: view.claimed_by.map(Into::into),
+            open_question_count: view.open_question_count,
+            vote_count: view.vote_count,
             ended_at: view.ended_at.map(Instant),
             outcome: view.outcome.map(Into::into),
             withdrawal: view.withdrawal.map(Into::into),
@@ -344,7 +356,8 @@ impl ConsultationStats {
 pub struct ConsultationChange {
     /// The consultation as it stands now; it may be newer than this change.
     consultation: Consultation,
-    /// What happened: requested, commented, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
+    /// What happened: requested, terms_set, commented, claimed, released, assigned, delegated, information_requested,
+    /// information_provided, reminded, escalated, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
     /// may add to these.
     kind: String,
     /// Resume behind this change with `since`.

@@ -4,13 +4,15 @@
 
 mod filter;
 mod graphql;
+mod graphql_terms;
 mod history;
 mod query;
 pub mod rest;
+mod row;
 pub mod rows;
 mod subscription;
 
 pub use graphql::Consultation;
-pub use history::Histories;
+pub use history::{Histories, Votes};
 pub use query::{ConsultationQuery, one};
 pub use subscription::ConsultationSubscription;

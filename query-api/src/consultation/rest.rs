@@ -90,7 +90,8 @@ pub async fn get_consultation(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let history = gate.reads().guard(rows::histories(&mut entered.tx, &[id])).await?.remove(&id);
-        Json(ConsultationDetail { consultation, history: history.unwrap_or_default() }).into_response()
+        let votes = gate.reads().guard(rows::votes(&mut entered.tx, &[id])).await?.remove(&id).unwrap_or_default();
+        Json(ConsultationDetail { consultation, votes, history: history.unwrap_or_default() }).into_response()
     };
     // Its own shard alone: the token must fit into a header however many shards there are.
     let position = Position::at(shard, entered.seen.get(shard)).to_string();

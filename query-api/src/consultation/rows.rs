@@ -1,164 +1,18 @@
 //! The rows of consultations, as the tenant of the transaction sees them.
 //!
-//! Owns the SQL and how a row becomes a view. It must not decide who may see what: row security does.
+//! Owns the SQL; how a row becomes a view is [`super::row`]'s. It must not decide who may see what: row security does.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
-use docket_domain::consultation::{
-    State,
-    view::{ConsultationView, HistoryView, OutcomeView, PersonView, WithdrawalView},
-};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use docket_domain::consultation::view::{ConsultationView, HistoryView, VoteView};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::filter::Filter;
+use super::{
+    filter::Filter,
+    row::{COLUMNS, ConsultationRow, HistoryRow, VoteRow},
+};
 use crate::page::Cursor;
-
-const COLUMNS: &str =
-    "id, version, state, title, body, context, external_id, requested_by, requested_by_name, requested_at,
-    reviewers, deadline, ended_at, decision, rule, request_version, ended_by, ended_by_name, outcome_comment,
-    withdrawal_reason, comment_count, late_response_count, updated_at";
-
-#[derive(sqlx::FromRow)]
-struct ConsultationRow {
-    id: Uuid,
-    version: i64,
-    state: String,
-    title: String,
-    body: Option<String>,
-    context: Option<String>,
-    external_id: Option<String>,
-    requested_by: Uuid,
-    requested_by_name: Option<String>,
-    requested_at: DateTime<Utc>,
-    reviewers: Vec<Uuid>,
-    deadline: Option<DateTime<Utc>>,
-    ended_at: Option<DateTime<Utc>>,
-    decision: Option<String>,
-    rule: Option<String>,
-    request_version: Option<i64>,
-    ended_by: Option<Uuid>,
-    ended_by_name: Option<String>,
-    outcome_comment: Option<String>,
-    withdrawal_reason: Option<String>,
-    comment_count: i32,
-    late_response_count: i32,
-    updated_at: DateTime<Utc>,
-}
-
-#[derive(sqlx::FromRow)]
-struct HistoryRow {
-    consultation_id: Uuid,
-    version: i64,
-    event_id: Uuid,
-    kind: String,
-    at: DateTime<Utc>,
-    by_id: Option<Uuid>,
-    by_name: Option<String>,
-    decision: Option<String>,
-    comment: Option<String>,
-    reason: Option<String>,
-}
-
-/// A row that no projector of this release could have written.
-#[derive(Debug, thiserror::Error)]
-#[error("the column {0} holds what this release cannot read")]
-struct Unreadable(&'static str);
-
-fn unreadable(column: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(Unreadable(column)))
-}
-
-/// A word of a fact, such as `approve`.
-fn word<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, sqlx::Error> {
-    serde_json::from_value(Value::from(text)).map_err(|_| unreadable(column))
-}
-
-fn optional_word<T: DeserializeOwned>(column: &'static str, text: Option<&str>) -> Result<Option<T>, sqlx::Error> {
-    text.map(|text| word(column, text)).transpose()
-}
-
-fn needed<T>(column: &'static str, value: Option<T>) -> Result<T, sqlx::Error> {
-    value.ok_or_else(|| unreadable(column))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-fn count(number: i32) -> u32 {
-    u32::try_from(number).unwrap_or(0)
-}
-
-impl ConsultationRow {
-    fn outcome(&self, state: State) -> Result<Option<OutcomeView>, sqlx::Error> {
-        if state != State::Responded {
-            return Ok(None);
-        }
-        Ok(Some(OutcomeView {
-            decision: word("decision", needed("decision", self.decision.as_deref())?)?,
-            rule: word("rule", needed("rule", self.rule.as_deref())?)?,
-            request_version: unsigned(needed("request_version", self.request_version)?),
-            by: PersonView::new(needed("ended_by", self.ended_by)?, self.ended_by_name.clone()),
-            comment: self.outcome_comment.clone(),
-            at: needed("ended_at", self.ended_at)?,
-        }))
-    }
-
-    fn withdrawal(&self, state: State) -> Result<Option<WithdrawalView>, sqlx::Error> {
-        if state != State::Withdrawn {
-            return Ok(None);
-        }
-        Ok(Some(WithdrawalView {
-            reason: word("withdrawal_reason", needed("withdrawal_reason", self.withdrawal_reason.as_deref())?)?,
-            by: PersonView::new(needed("ended_by", self.ended_by)?, self.ended_by_name.clone()),
-            comment: self.outcome_comment.clone(),
-            at: needed("ended_at", self.ended_at)?,
-        }))
-    }
-
-    fn view(self) -> Result<ConsultationView, sqlx::Error> {
-        let state = word("state", &self.state)?;
-        let context = self.context.as_deref().map(serde_json::from_str).transpose();
-        Ok(ConsultationView {
-            outcome: self.outcome(state)?,
-            withdrawal: self.withdrawal(state)?,
-            id: self.id,
-            version: unsigned(self.version),
-            state,
-            title: self.title,
-            body: self.body,
-            context: context.map_err(|_| unreadable("context"))?,
-            external_id: self.external_id,
-            requested_by: PersonView::new(self.requested_by, self.requested_by_name),
-            requested_at: self.requested_at,
-            reviewers: self.reviewers,
-            deadline: self.deadline,
-            ended_at: self.ended_at,
-            comment_count: count(self.comment_count),
-            late_response_count: count(self.late_response_count),
-            updated_at: self.updated_at,
-        })
-    }
-}
-
-impl HistoryRow {
-    fn view(self) -> Result<HistoryView, sqlx::Error> {
-        Ok(HistoryView {
-            version: unsigned(self.version),
-            kind: self.kind,
-            at: self.at,
-            by: self.by_id.map(|id| PersonView::new(id, self.by_name)),
-            decision: optional_word("decision", self.decision.as_deref())?,
-            comment: self.comment,
-            reason: optional_word("reason", self.reason.as_deref())?,
-            event_id: self.event_id,
-        })
-    }
-}
 
 /// The consultations with these ids, as far as the tenant has them.
 ///
@@ -169,7 +23,7 @@ pub async fn by_ids(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, ConsultationView>, sqlx::Error> {
     let mut query = QueryBuilder::<Postgres>::new("select ");
-    query.push(COLUMNS).push(" from read.consultation where id = any(").push_bind(ids).push(")");
+    query.push(COLUMNS).push(" from read.consultation c where c.id = any(").push_bind(ids).push(")");
     let rows: Vec<ConsultationRow> = query.build_query_as().fetch_all(connection).await?;
     rows.into_iter().map(|row| row.view().map(|view| (view.id, view))).collect()
 }
@@ -193,7 +47,7 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<ConsultationView>, sqlx::Error> {
     let mut query = QueryBuilder::<Postgres>::new("select ");
-    query.push(COLUMNS).push(" from read.consultation where true");
+    query.push(COLUMNS).push(" from read.consultation c where true");
     match filter.states.as_slice() {
         [] => {}
         // Equality, where it can be: the index then gives the order too.
@@ -235,7 +89,7 @@ pub async fn histories(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Vec<HistoryView>>, sqlx::Error> {
     let rows: Vec<HistoryRow> = sqlx::query_as(
-        "select consultation_id, version, event_id, kind, at, by_id, by_name, decision, comment, reason
+        "select consultation_id, version, event_id, kind, at, by_id, by_name, to_id, to_name, decision, comment, reason, details
          from read.consultation_history where consultation_id = any($1) order by consultation_id, version",
     )
     .bind(ids)
@@ -246,6 +100,26 @@ pub async fn histories(
         histories.entry(row.consultation_id).or_default().push(row.view()?);
     }
     Ok(histories)
+}
+
+/// The last votes on each of these consultations, in the order of the stream.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn votes(connection: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<VoteView>>, sqlx::Error> {
+    let rows: Vec<VoteRow> = sqlx::query_as(
+        "select v.consultation_id, v.voter, v.version, v.by_name, v.at, v.decision, v.content, v.comment, c.terms, c.proposed
+         from read.consultation_vote v join read.consultation c on c.id = v.consultation_id
+         where v.consultation_id = any($1) order by v.consultation_id, v.version",
+    )
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let mut votes: HashMap<Uuid, Vec<VoteView>> = HashMap::new();
+    for row in rows {
+        votes.entry(row.consultation_id).or_default().push(row.view()?);
+    }
+    Ok(votes)
 }
 
 /// Counts over all consultations of the tenant.

@@ -37,7 +37,7 @@ use uuid::Uuid;
 
 use crate::{
     age::age,
-    consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories},
+    consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
     feed::Hub,
     identity::{self, GroupMembers, IdentityQuery, Organisation},
     position::{Gate, Seen},
@@ -186,8 +186,9 @@ impl Engine {
         let (reads, tenant, span) = (self.gate.reads(), asker.principal.tenant, tracing::Span::current());
         let spawn = move |load: BoxFuture<'static, ()>| tokio::spawn(load.instrument(span.clone()));
         let histories = DataLoader::new(Histories::new(reads.clone(), tenant), spawn.clone());
+        let votes = DataLoader::new(Votes::new(reads.clone(), tenant), spawn.clone());
         let members = DataLoader::new(GroupMembers::new(reads.clone(), tenant), spawn);
-        request.data(histories).data(members).data(asker)
+        request.data(histories).data(votes).data(members).data(asker)
     }
 
     /// Answers a query.

@@ -160,7 +160,17 @@ fn mark(event: &ConsultationEvent) -> Option<(String, &'static str, Uuid)> {
         ConsultationEvent::LateResponseRecorded(event) => {
             Some((event.comment.clone()?, "late_response_recorded", event.by.id))
         }
-        ConsultationEvent::Withdrawn(_) | ConsultationEvent::TimedOut(_) => None,
+        ConsultationEvent::Withdrawn(_)
+        | ConsultationEvent::TimedOut(_)
+        | ConsultationEvent::TermsSet(_)
+        | ConsultationEvent::Claimed(_)
+        | ConsultationEvent::Released(_)
+        | ConsultationEvent::Assigned(_)
+        | ConsultationEvent::Delegated(_)
+        | ConsultationEvent::InformationRequested(_)
+        | ConsultationEvent::InformationProvided(_)
+        | ConsultationEvent::Reminded(_)
+        | ConsultationEvent::Escalated(_) => None,
     }
 }
 

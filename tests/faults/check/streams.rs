@@ -38,7 +38,8 @@ pub(super) fn check_event(
 
 /// The rules of a consultation's life, told apart from how the domain decides.
 fn check_rules(stream: &mut Stream, time: DateTime<Utc>, event: &ConsultationEvent) -> Result<(), String> {
-    let (state, deadline) = (stream.state.state(), stream.state.asked.as_ref().and_then(|asked| asked.deadline));
+    let (state, deadline) =
+        (stream.state.state(), stream.state.asked.as_ref().and_then(|asked| asked.request.deadline));
     let is_late = deadline.is_some_and(|deadline| time >= deadline);
     let wrong = |text: &str| Err(text.to_owned());
     match event {
@@ -46,6 +47,17 @@ fn check_rules(stream: &mut Stream, time: DateTime<Utc>, event: &ConsultationEve
         ConsultationEvent::Requested(_) => return Ok(()),
         _ if state.is_none() => return wrong("nothing was asked"),
         ConsultationEvent::Commented(_) => {}
+        ConsultationEvent::TermsSet(_)
+        | ConsultationEvent::Claimed(_)
+        | ConsultationEvent::Released(_)
+        | ConsultationEvent::Assigned(_)
+        | ConsultationEvent::Delegated(_)
+        | ConsultationEvent::InformationRequested(_)
+        | ConsultationEvent::InformationProvided(_)
+        | ConsultationEvent::Reminded(_)
+        | ConsultationEvent::Escalated(_) => {
+            return wrong("the clients of the campaign command no such thing");
+        }
         ConsultationEvent::VoteCast(_) | ConsultationEvent::Responded(_) if is_late => {
             return wrong("it was answered at or after its deadline");
         }

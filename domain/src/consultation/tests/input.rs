@@ -6,14 +6,14 @@ use super::*;
 fn refuses(field: &str, change: impl FnOnce(&mut Request)) {
     let mut asked = request();
     change(&mut asked);
-    Given::nothing().when(0, asked).invalid(field);
+    Story::nothing().when(0, asked).invalid(field);
 }
 
 #[track_caller]
 fn accepts(change: impl FnOnce(&mut Request)) {
     let mut asked = request();
     change(&mut asked);
-    assert_eq!(Given::nothing().when(0, asked).0.refusal, None);
+    assert_eq!(Story::nothing().when(0, asked).0.refusal, None);
 }
 
 fn nested(levels: usize) -> Value {
@@ -67,7 +67,7 @@ fn the_largest_request_fits_an_event() {
     let sizes = (40_000..65_536).step_by(16).rev();
     let event = sizes
         .map(|size| Request { body: Some("x".repeat(size)), ..asked.clone() })
-        .find_map(|asked| Given::nothing().when(0, asked).0.events.pop())
+        .find_map(|asked| Story::nothing().when(0, asked).0.events.pop())
         .unwrap();
     let bytes = crate::consultation::properties::sealed(event).1.len();
     assert!((250_000..=docket_events::envelope::MAX_EVENT_BYTES).contains(&bytes), "{bytes}");
@@ -123,21 +123,22 @@ fn what_is_said_has_1_to_10000_characters() {
         let (text, said) = (text.to_owned(), Some(text.to_owned()));
         let by = person(GRACE);
         let comment = Comment { comment_id: id(9), by: by.clone(), text };
-        Given::asked().when(1, comment).invalid("text");
-        let answer = Respond { by: by.clone(), decision: Decision::Reject, comment: said.clone() };
-        Given::asked().when(1, answer).invalid("comment");
+        Story::asked().when(1, comment).invalid("text");
+        let given = Given { comment: said.clone(), ..Given::decision(Decision::Reject) };
+        let answer = Respond { by: by.clone(), standing: Standing::default(), given };
+        Story::asked().when(1, answer).invalid("comment");
         let back = Withdraw { by, reason: Reason::Cancelled, comment: said, as_admin: true };
-        Given::asked().when(1, back).invalid("comment");
+        Story::asked().when(1, back).invalid("comment");
     }
     let longest = Comment { comment_id: id(9), by: person(GRACE), text: "ä".repeat(10_000) };
-    assert_eq!(Given::asked().when(1, longest).0.refusal, None);
+    assert_eq!(Story::asked().when(1, longest).0.refusal, None);
 }
 
 #[test]
 fn numbers_of_a_context_read_back_exactly() {
     // A parser that is fast and not exact reads the first as its neighbour.
     let context = json!([3.205052628616941e-102, 0.1, 1e300, -0.0, u64::MAX, i64::MIN]);
-    let event = Given::nothing().when(0, Request { context: Some(context.clone()), ..request() }).0.events.remove(0);
+    let event = Story::nothing().when(0, Request { context: Some(context.clone()), ..request() }).0.events.remove(0);
     let (event, text) = crate::consultation::properties::sealed(event);
     let Event::Requested(read) = event else { panic!("{text}") };
     assert_eq!(read.context, Some(context));

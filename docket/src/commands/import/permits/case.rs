@@ -7,7 +7,7 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use docket_domain::consultation::{
-    Command, Comment, Consultation, Due, Expire, Refusal, Request, Respond, decide as judge,
+    Command, Comment, Consultation, Due, Expire, Given, Refusal, Request, Respond, Standing, decide as judge,
 };
 use docket_domain::{Aggregate, At};
 use docket_events::consultation::{ConsultationEvent, Decision, Person};
@@ -81,7 +81,11 @@ fn records(tenant: Uuid, stream: StreamId, importer: Person, case: &Case) -> Vec
         })
         .collect();
     if let Some(end) = case.end {
-        let approval = Respond { by: person(&case.responsible), decision: Decision::Approve, comment: None };
+        let approval = Respond {
+            by: person(&case.responsible),
+            standing: Standing::default(),
+            given: Given::decision(Decision::Approve),
+        };
         records.push((end, case.line, approval.into()));
     }
     records.sort_by_key(|(time, _, _)| *time);
@@ -107,13 +111,11 @@ fn request(importer: Person, case: &Case) -> Request {
         "planned_end": planned,
     });
     Request {
-        title: format!("Permit {id} ({channel}, {department})"),
         body: Some(body),
         context: Some(context),
         external_id: Some(id.clone()),
-        requested_by: importer,
-        reviewers: Vec::new(),
         deadline: Some(Due::At(case.deadline)),
+        ..Request::new(format!("Permit {id} ({channel}, {department})"), importer)
     }
 }
 

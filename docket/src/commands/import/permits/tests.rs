@@ -46,8 +46,8 @@ fn a_case_is_asked_discussed_and_approved_in_order_of_time() {
     assert!(story.events.is_sorted_by_key(|timed| timed.time));
     assert_eq!(story.events[0].time.to_rfc3339(), "2011-10-11T11:42:22.688+00:00");
     let asked = story.state().asked.as_ref().expect("it was asked");
-    assert_eq!(asked.title, "Permit case-1 (Internet, General)");
-    assert_eq!(asked.external_id.as_deref(), Some("case-1"));
+    assert_eq!(asked.request.title, "Permit case-1 (Internet, General)");
+    assert_eq!(asked.request.external_id.as_deref(), Some("case-1"));
     assert_eq!(story.state().state(), Some(State::Responded));
 }
 
@@ -66,7 +66,7 @@ fn an_answer_after_the_deadline_is_late_and_none_is_a_time_out_at_the_deadline()
     assert_eq!(late.state().late_responses.count, 1);
     let open = story(&row("case-1", "", "a", START));
     assert_eq!(kinds(&open), ["requested", "commented", "timed_out"]);
-    assert!(matches!(open.state().outcome, Some(Outcome::TimedOut { deadline, at }) if deadline == at));
+    assert!(matches!(open.state().outcome, Some(Outcome::TimedOut { deadline, at, .. }) if deadline == at));
 }
 
 #[test]
