@@ -96,6 +96,15 @@ impl<N> Envelope<N> {
         }
     }
 
+    /// The same for item `index` of a request of many, which stands for itself.
+    pub(crate) fn context_of_item(&self, index: usize, hash: [u8; 32], status: Statuses) -> CommandContext {
+        let Principal { id, tenant, .. } = self.principal;
+        let key = |key: &String| {
+            IdempotencyKey::scoped(tenant, id, &self.route, &format!("{key}/{index}"), self.request_hash(hash))
+        };
+        CommandContext { idempotency: self.key.as_ref().map(key), if_match: None, ..self.context(hash, status) }
+    }
+
     fn request_hash(&self, body_hash: [u8; 32]) -> [u8; 32] {
         let mut hash = Sha256::new();
         for part in [&self.route, &self.path] {

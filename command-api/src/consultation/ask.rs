@@ -3,11 +3,11 @@
 use axum::{http::StatusCode, response::Response};
 use chrono::{DateTime, NaiveDateTime};
 use docket_domain::{
-    consultation::{self, Due, view::ConsultationView},
+    consultation::{self, Due, Expire, Refusal, view::ConsultationView},
     identity::Organisation,
 };
-use docket_events::consultation::{Person, Priority};
-use docket_log::Statuses;
+use docket_events::consultation::{Person, Priority, WithdrawalReason};
+use docket_log::{CommandContext, Statuses, faults};
 use docket_platform::{
     auth::{Principal, permissions::Action},
     http::Json,
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     error::RouteError,
-    run,
+    run::{self, Done},
     terms::{self, AnswerRequest, EscalationRequest, Reviewer, RuleRequest, Wanted},
 };
 use crate::{
@@ -240,19 +240,80 @@ pub(super) async fn handler(
     envelope: Envelope<Ask>,
     Json { value: request, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
-    let requested_by = run::person(&state, &envelope).await?;
-    // Invented once: every attempt of this request writes the same stream.
-    let id = request
-        .external_id
-        .as_deref()
-        .map_or_else(ids::new_id, |external_id| stream_of(envelope.principal.tenant, external_id));
-    let command = command(&state, &envelope.principal, requested_by, request).await?;
-    let statuses = Statuses { changed: StatusCode::CREATED.as_u16(), unchanged: StatusCode::OK.as_u16() };
-    let done = run::run(&state, &envelope.context(hash, statuses), id, command.into()).await?;
+    let by = run::person(&state, &envelope).await?;
+    let context = envelope.context(hash, STATUSES);
+    let (status, done) = ask(&state, &envelope.principal, &context, by, request).await?;
     let location = format!("/api/v1/consultations/{}", done.view.id);
+    Ok(done.answer(status, Some(location)))
+}
+
+/// What asking answers when it made something, and when it found the first request.
+pub(super) const STATUSES: Statuses =
+    Statuses { changed: StatusCode::CREATED.as_u16(), unchanged: StatusCode::OK.as_u16() };
+
+/// Asks once.
+pub(super) async fn ask(
+    state: &State,
+    principal: &Principal,
+    context: &CommandContext,
+    by: Person,
+    request: Request,
+) -> Result<(StatusCode, Done), RouteError> {
+    let supersedes = request.supersedes;
+    let command = command(state, principal, by.clone(), request).await?;
+    // Invented once: every attempt of this request writes the same stream.
+    let id =
+        command.external_id.as_deref().map_or_else(ids::new_id, |external_id| stream_of(principal.tenant, external_id));
+    if let Some(older) = supersedes {
+        can_be_superseded(state, context, principal, older, id).await?;
+    }
+    let done = run::run(state, context, id, command.into()).await?;
+    faults::step("ask.before_supersession");
+    if let Some(older) = supersedes {
+        supersede(state, context, by, older).await?;
+    }
     // Asking again may find the first request overdue and record that: something changed, but nothing was created.
     let created = done.status == StatusCode::CREATED.as_u16() && done.view.updated_at == done.view.requested_at;
-    Ok(done.answer(if created { StatusCode::CREATED } else { StatusCode::OK }, Some(location)))
+    Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, done))
+}
+
+/// Refuses unless `older` is the asker's own, and pending, or superseded before by the same request.
+async fn can_be_superseded(
+    state: &State,
+    context: &CommandContext,
+    principal: &Principal,
+    older: Uuid,
+    id: Uuid,
+) -> Result<(), RouteError> {
+    if older == id {
+        return Err(RouteError::wrong("supersedes", "must not be the consultation itself"));
+    }
+    let found = match run::run(state, &run::for_another(context), older, Expire.into()).await {
+        Ok(done) => done.view,
+        Err(RouteError::Refused(Refusal::NotFound)) => {
+            return Err(RouteError::wrong("supersedes", "must be a consultation of the organisation"));
+        }
+        Err(error) => return Err(error),
+    };
+    if found.requested_by.id != principal.id {
+        return Err(RouteError::wrong("supersedes", "must be a consultation that the same asker asked"));
+    }
+    let superseded = found.withdrawal.is_some_and(|withdrawal| withdrawal.reason == WithdrawalReason::Superseded);
+    if found.state == consultation::State::Pending || superseded {
+        return Ok(());
+    }
+    Err(RouteError::wrong("supersedes", format!("must be pending; it is {}", found.state)))
+}
+
+/// Withdraws what another stands in the place of. Whoever was cut off before this repeats the request, and it is done then.
+async fn supersede(state: &State, context: &CommandContext, by: Person, older: Uuid) -> Result<(), RouteError> {
+    let reason = WithdrawalReason::Superseded;
+    let command = consultation::Withdraw { by, reason, comment: None, as_admin: false };
+    match run::run(state, &run::for_another(context), older, command.into()).await {
+        // It was decided in this very moment: that stands.
+        Ok(_) | Err(RouteError::Refused(Refusal::AlreadyEnded { .. })) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

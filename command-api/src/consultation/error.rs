@@ -32,6 +32,9 @@ pub(super) enum RouteError {
         /// The rest of a sentence that begins with it.
         reason: String,
     },
+    /// An item among many that is not what is taken alone.
+    #[error("not understood: {0}")]
+    Malformed(String),
     /// Judged and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -70,6 +73,7 @@ impl From<RouteError> for Problem {
         match error {
             RouteError::Contradiction { field, reason } => invalid(field, reason),
             RouteError::Wrong { field, reason } => invalid(field, &reason),
+            RouteError::Malformed(reason) => Self::bad_request("invalid_json", sentence(&reason)),
             RouteError::Refused(refusal) => of_refusal(refusal),
             RouteError::Failed(error) => error::of_breaker(error),
             RouteError::Backlog => error::backlog_full(),

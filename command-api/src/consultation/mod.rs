@@ -4,6 +4,7 @@
 //! a command is accepted is decided there, on the state at hand.
 
 mod ask;
+mod bulk;
 mod comment;
 mod error;
 mod resource;
@@ -27,4 +28,5 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(comment::handler))
         .routes(routes!(withdraw::handler))
         .merge(work::router())
+        .merge(bulk::router())
 }

@@ -2,16 +2,19 @@
 
 use axum::response::Response;
 use docket_domain::consultation::{self, Given, view::ConsultationView};
-use docket_events::consultation::Decision;
-use docket_log::Statuses;
+use docket_events::consultation::{Decision, Person};
+use docket_log::{CommandContext, Statuses};
 use docket_platform::http::{Json, Path};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{error::RouteError, run};
-use docket_platform::auth::permissions::Action;
+use super::{
+    error::RouteError,
+    run::{self, Done},
+};
+use docket_platform::auth::{Principal, permissions::Action};
 
 use crate::{
     envelope::{Envelope, Needs},
@@ -78,9 +81,20 @@ pub(super) async fn handler(
     Json { value: request, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
-    let given = Given::from(request);
     let context = envelope.context(hash, Statuses::default());
+    Ok(respond(&state, &envelope.principal, &context, id, by, request).await?.ok())
+}
+
+/// Answers once.
+pub(super) async fn respond(
+    state: &State,
+    principal: &Principal,
+    context: &CommandContext,
+    id: Uuid,
+    by: Person,
+    request: Request,
+) -> Result<Done, RouteError> {
+    let given = Given::from(request);
     let respond = |standing| consultation::Respond { by: by.clone(), standing, given: given.clone() }.into();
-    let done = run::in_standing(&state, &envelope.principal, &context, id, respond);
-    Ok(done.await?.ok())
+    run::in_standing(state, principal, context, id, respond).await
 }

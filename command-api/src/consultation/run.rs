@@ -6,7 +6,7 @@ use docket_domain::{
     identity::Organisation,
 };
 use docket_events::{Category, StreamId, consultation::Person};
-use docket_log::{Accepted, CommandContext, ExecuteError, position::Position};
+use docket_log::{Accepted, CommandContext, ExecuteError, Statuses, position::Position};
 use docket_platform::{
     auth::{Principal, Role},
     breaker::BreakerError,
@@ -36,6 +36,11 @@ impl Done {
     /// The answer with these headers besides those of the version and the position.
     pub(super) fn answer(self, status: StatusCode, location: Option<String>) -> Response {
         run::answer(status, &self.view, self.view.version, &self.position, location)
+    }
+
+    /// What a read that must see it waits for.
+    pub(super) fn position(&self) -> &Position {
+        &self.position
     }
 
     /// The answer of a command to a consultation that existed before.
@@ -69,6 +74,11 @@ pub(super) async fn in_standing(
     let organisation: Organisation = load(state, principal.tenant).await?;
     let standing = Standing { groups: groups_of(&organisation, principal.id), ..standing };
     run(state, context, id, command(standing)).await
+}
+
+/// The same request for another stream: nothing that was said of the first holds for it.
+pub(super) fn for_another(context: &CommandContext) -> CommandContext {
+    CommandContext { idempotency: None, if_match: None, status: Statuses::default(), ..context.clone() }
 }
 
 /// The groups that somebody belongs to.

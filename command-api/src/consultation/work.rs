@@ -6,7 +6,7 @@ use docket_domain::{
     identity::Organisation,
 };
 use docket_events::consultation::Person;
-use docket_log::Statuses;
+use docket_log::{CommandContext, Statuses};
 use docket_platform::{
     auth::permissions::Action,
     http::{Json, Path},
@@ -63,6 +63,22 @@ struct HandOver {
 struct Information {
     /// 1 to 10,000 characters, not all of them blank.
     text: String,
+}
+
+/// The member to whom the consultation `id` is given; of one that is not there nothing else is said.
+async fn receiver(
+    state: &State,
+    context: &CommandContext,
+    id: Uuid,
+    user: Uuid,
+) -> Result<(Person, Standing), RouteError> {
+    match member(state, context.tenant, user).await {
+        Err(error @ RouteError::Wrong { .. }) => {
+            run::run(state, &run::for_another(context), id, consultation::Expire.into()).await?;
+            Err(error)
+        }
+        found => found,
+    }
 }
 
 /// A member as events name them, and what they are in the organisation.
@@ -134,8 +150,8 @@ async fn assign(
     Json { value: HandOver { to }, hash }: Json<HandOver>,
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
-    let (to, of_whom) = member(&state, envelope.principal.tenant, to).await?;
     let context = envelope.context(hash, Statuses::default());
+    let (to, of_whom) = receiver(&state, &context, id, to).await?;
     let command = |standing| {
         let (by, to, of_whom) = (by.clone(), to.clone(), of_whom.clone());
         consultation::Assign { by, standing, to, of_whom }.into()
@@ -159,8 +175,8 @@ async fn delegate(
     Json { value: HandOver { to }, hash }: Json<HandOver>,
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
-    let (to, _) = member(&state, envelope.principal.tenant, to).await?;
     let context = envelope.context(hash, Statuses::default());
+    let (to, _) = receiver(&state, &context, id, to).await?;
     let command = |standing| consultation::Delegate { by: by.clone(), standing, to: to.clone() }.into();
     let done = run::in_standing(&state, &envelope.principal, &context, id, command);
     Ok(done.await?.ok())

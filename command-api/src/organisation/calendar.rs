@@ -1,4 +1,4 @@
-//! `PUT` and `DELETE /api/v1/organisation/calendar`: when the organisation works.
+//! `PUT /api/v1/organisation/calendar`: when the organisation works.
 
 use axum::response::Response;
 use chrono::NaiveDate;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{Manage, error::RouteError, resource::OrganisationView, run};
 use crate::{
     envelope::Envelope,
-    openapi::{CommandHeaders, ManageProblems, ManageWithBodyProblems},
+    openapi::{CommandHeaders, ManageWithBodyProblems},
     state::State,
 };
 
@@ -60,28 +60,15 @@ fn hours(text: &str) -> Result<Hours, RouteError> {
     params(CommandHeaders),
     responses((status = OK, description = "The organisation", body = OrganisationView), ManageWithBodyProblems),
 )]
-pub(super) async fn set(
+pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     envelope: Envelope<Manage>,
     Json { value: Request { time_zone, week, holidays }, hash }: Json<Request>,
 ) -> Result<Response, RouteError> {
     let day = |parts: Vec<String>| parts.iter().map(|part| hours(part)).collect::<Result<Vec<_>, _>>();
     let week = week.into_iter().map(day).collect::<Result<Vec<_>, _>>()?;
-    let command = OrganisationCommand::SetCalendar(Some(BusinessCalendar { time_zone, week, holidays }));
+    let command = OrganisationCommand::SetCalendar(BusinessCalendar { time_zone, week, holidays });
     run::run(&state, &envelope.context(hash, Statuses::default()), command).await?.in_short()
-}
-
-/// Have no calendar any more
-#[utoipa::path(
-    delete, path = "/api/v1/organisation/calendar", operation_id = "remove_calendar", tag = "organisation",
-    params(CommandHeaders),
-    responses((status = OK, description = "The organisation", body = OrganisationView), ManageProblems),
-)]
-pub(super) async fn remove(
-    axum::extract::State(state): axum::extract::State<State>,
-    envelope: Envelope<Manage>,
-) -> Result<Response, RouteError> {
-    run::run(&state, &envelope.context_of_nothing(), OrganisationCommand::SetCalendar(None)).await?.in_short()
 }
 
 #[cfg(test)]

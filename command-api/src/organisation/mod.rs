@@ -41,5 +41,5 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(groups::rename, groups::delete))
         .routes(routes!(groups::add_member, groups::remove_member))
         .routes(routes!(second_factor::handler))
-        .routes(routes!(calendar::set, calendar::remove))
+        .routes(routes!(calendar::handler))
 }

@@ -70,6 +70,19 @@ const DOORS: &[Door] = &[
     door("post", "/api/v1/consultations/{id}/responses", Open::To(Action::Respond), r#"{"decision":"approve"}"#),
     door("post", "/api/v1/consultations/{id}/comments", Open::To(Action::Comment), r#"{"text":"x"}"#),
     door("post", "/api/v1/consultations/{id}/withdrawal", Open::To(Action::Withdraw), "{}"),
+    door("post", "/api/v1/consultations/bulk", Open::To(Action::Ask), r#"{"items":[{"title":"t"}]}"#),
+    door("post", "/api/v1/consultations/bulk-responses", Open::To(Action::Respond), r#"{"items":[]}"#),
+    door("post", "/api/v1/consultations/{id}/claim", Open::To(Action::Respond), ""),
+    door("post", "/api/v1/consultations/{id}/release", Open::To(Action::Direct), ""),
+    door("post", "/api/v1/consultations/{id}/assignment", Open::To(Action::Direct), r#"{"to":"{user_id}"}"#),
+    door("post", "/api/v1/consultations/{id}/delegation", Open::To(Action::Respond), r#"{"to":"{user_id}"}"#),
+    door("post", "/api/v1/consultations/{id}/questions", Open::To(Action::Respond), r#"{"text":"x"}"#),
+    door(
+        "post",
+        "/api/v1/consultations/{id}/questions/{question_id}/answer",
+        Open::To(Action::Direct),
+        r#"{"text":"x"}"#,
+    ),
     door(
         "post",
         "/api/v1/invitations",
@@ -85,6 +98,12 @@ const DOORS: &[Door] = &[
     door("delete", "/api/v1/groups/{id}", Open::To(Action::ManageMembers), ""),
     door("put", "/api/v1/groups/{id}/members/{user_id}", Open::To(Action::ManageMembers), ""),
     door("delete", "/api/v1/groups/{id}/members/{user_id}", Open::To(Action::ManageMembers), ""),
+    door(
+        "put",
+        "/api/v1/organisation/calendar",
+        Open::To(Action::ManageMembers),
+        r#"{"time_zone":"UTC","week":[["09:00-17:00"],[],[],[],[],[],[]]}"#,
+    ),
     door("put", "/api/v1/organisation/second-factor", Open::To(Action::ManageMembers), r#"{"roles":["admin"]}"#),
     // Last, since it works.
     door("post", "/api/v1/members/leave", Open::To(Action::ManageSelf), ""),
@@ -121,14 +140,18 @@ impl Theirs {
 
 impl Door {
     async fn knock(&self, app: &App, by: Option<&Member>, (id, user_id): (Uuid, Uuid)) -> Answer {
-        let path = self.path.replace("{id}", &id.to_string()).replace("{user_id}", &user_id.to_string());
+        let path = self
+            .path
+            .replace("{id}", &id.to_string())
+            .replace("{user_id}", &user_id.to_string())
+            .replace("{question_id}", &Uuid::nil().to_string());
         let mut request = Request::builder().method(self.method.to_uppercase().as_str()).uri(path);
         request =
             request.header("content-type", "application/json").header("idempotency-key", ids::new_id().to_string());
         if let Some(by) = by {
             request = request.header("authorization", format!("Bearer {}", by.token));
         }
-        app.send(request.body(Body::from(self.body)).unwrap()).await
+        app.send(request.body(Body::from(self.body.replace("{user_id}", &user_id.to_string()))).unwrap()).await
     }
 }
 

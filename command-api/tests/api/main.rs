@@ -6,6 +6,7 @@ mod api_key_secrets;
 mod api_keys;
 mod attempts;
 mod consultation;
+mod deciding;
 mod doors;
 mod idempotency;
 mod input;

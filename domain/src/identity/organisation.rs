@@ -105,7 +105,7 @@ impl Aggregate for Organisation {
             | IdentityEvent::InvitationAccepted(InvitationAccepted { invitation_id, .. }) => {
                 self.invitations.remove(invitation_id);
             }
-            IdentityEvent::CalendarSet(event) => self.calendar.clone_from(&event.calendar),
+            IdentityEvent::CalendarSet(event) => self.calendar = Some(event.calendar.clone()),
             IdentityEvent::SecondFactorDemanded(event) => {
                 self.second_factor = Some(event.roles.iter().copied().collect());
             }
@@ -231,8 +231,8 @@ pub enum OrganisationCommand {
     RemoveFromGroup(Uuid, Uuid),
     /// Demand a second factor of these roles.
     DemandSecondFactor(BTreeSet<Role>),
-    /// Say when the organisation works, or that nobody says so any more.
-    SetCalendar(Option<BusinessCalendar>),
+    /// Say when the organisation works.
+    SetCalendar(BusinessCalendar),
 }
 
 type Decision = Result<Vec<IdentityEvent>, Refusal>;
@@ -275,12 +275,10 @@ fn decide(state: &Organisation, command: OrganisationCommand, now: DateTime<Utc>
             }
             Ok(vec![IdentityEvent::MemberRemoved(MemberRemoved { user_id, reason })])
         }
-        C::SetCalendar(calendar) if state.calendar == calendar => Ok(Vec::new()),
+        C::SetCalendar(calendar) if state.calendar.as_ref() == Some(&calendar) => Ok(Vec::new()),
         C::SetCalendar(calendar) => {
-            if let Some(calendar) = &calendar {
-                calendar::check(calendar)
-                    .map_err(|error| Refusal::Invalid { field: error.field(), reason: error.to_string() })?;
-            }
+            calendar::check(&calendar)
+                .map_err(|error| Refusal::Invalid { field: error.field(), reason: error.to_string() })?;
             Ok(vec![IdentityEvent::CalendarSet(CalendarSet { calendar })])
         }
         C::DemandSecondFactor(roles) if state.second_factor.as_ref() == Some(&roles) => Ok(Vec::new()),

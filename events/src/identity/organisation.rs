@@ -136,9 +136,8 @@ pub struct GroupMemberRemoved {
 /// `docket.identity.calendar_set.v1`: when the organisation works, for requests that count business time from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CalendarSet {
-    /// The hours and holidays; absent: there is no calendar any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calendar: Option<BusinessCalendar>,
+    /// The hours and holidays.
+    pub calendar: BusinessCalendar,
 }
 
 /// `docket.identity.second_factor_demanded.v1`: in these roles nobody does anything here without a second factor.

@@ -204,7 +204,7 @@ fn of_organisations() -> Vec<I> {
         I::GroupDeleted(GroupDeleted { group_id: GROUP }),
         I::GroupMemberAdded(GroupMemberAdded { group_id: GROUP, user_id: ADA }),
         I::GroupMemberRemoved(GroupMemberRemoved { group_id: GROUP, user_id: ADA }),
-        I::CalendarSet(CalendarSet { calendar: Some(calendar()) }),
+        I::CalendarSet(CalendarSet { calendar: calendar() }),
         I::SecondFactorDemanded(SecondFactorDemanded { roles: vec![Role::Admin, Role::Reviewer] }),
     ]
 }

@@ -66,7 +66,8 @@ const CHANGED: &str = "update {schema}.consultation_v1 c set
          claimed_by_name = case when p.claims then p.claimed_by_name when c.claimed_by = any(p.unclaimed::uuid[]) then null
                                 else c.claimed_by_name end,
          priority = coalesce(p.priority, c.priority),
-         added_reviewers = c.added_reviewers || array(select unnest(p.added::uuid[]) except select unnest(c.added_reviewers)),
+         added_reviewers = c.added_reviewers || array(select a.id from unnest(p.added::uuid[]) with ordinality as a (id, n)
+                                                           where not a.id = any(c.added_reviewers) order by a.n),
          deadline = case when p.resumed then p.deadline else c.deadline end,
          clock_stopped_at = case when p.resumed then p.stopped else coalesce(c.clock_stopped_at, p.stopped) end
      from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::integer[], $6::integer[], $7::text[],
