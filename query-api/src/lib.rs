@@ -50,6 +50,7 @@ pub use graphql::sdl;
 #[derive(Clone)]
 pub struct State {
     gate: Gate,
+    hub: Arc<Hub>,
     door: Door,
 }
 
@@ -74,7 +75,7 @@ impl State {
         shutdown.spawn(ages.clone().watch(pool.clone(), config.poll, shutdown.clone()));
         let gate = Gate::new(Reads::new(pool, breaker), bell, installation, ages, config.position_wait);
         let introspection = config.graphql_introspection.unwrap_or(config.loopback);
-        let engine = Engine::new(gate.clone(), hub, config.graphql_timeout, config.graphql_cost, introspection);
+        let engine = Engine::new(gate.clone(), hub.clone(), config.graphql_timeout, config.graphql_cost, introspection);
         let door = Door {
             engine,
             authenticator,
@@ -82,7 +83,7 @@ impl State {
             init_timeout: config.graphql_init_timeout,
             shutdown: shutdown.clone(),
         };
-        Self { gate, door }
+        Self { gate, hub, door }
     }
 }
 
@@ -90,7 +91,9 @@ impl State {
 pub fn router(state: State) -> Router {
     let keys = Extension(state.door.authenticator.clone());
     Router::new()
+        .route("/api/v1/consultations", get(rest::list_consultations))
         .route("/api/v1/consultations/{id}", get(rest::get_consultation))
+        .layer(Extension(state.hub))
         .with_state(state.gate)
         .merge(graphql::router(state.door))
         .layer(keys)

@@ -118,6 +118,16 @@ impl Page {
     }
 }
 
+impl Page {
+    /// The rows of this page alone, and where the next begins; none: it is the last.
+    pub fn cut<R>(&self, mut rows: Vec<R>, place: impl FnOnce(&R) -> Cursor) -> (Vec<R>, Option<String>) {
+        let more = rows.len() > self.size;
+        rows.truncate(self.size);
+        let next = rows.last().filter(|_| more).map(place).map(Cursor::encode);
+        (rows, next)
+    }
+}
+
 /// The cost of a page: everything under it is paid for once for each item that it may have.
 pub fn cost(first: Option<i32>, child_complexity: usize) -> usize {
     let first = first.unwrap_or(DEFAULT_PAGE).clamp(1, LARGEST_PAGE);

@@ -13,6 +13,8 @@ mod fields;
 mod identity;
 #[path = "reads/limits.rs"]
 mod limits;
+#[path = "reads/lists.rs"]
+mod lists;
 #[path = "reads/organisation.rs"]
 mod organisation;
 #[path = "reads/pages.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Response as HttpResponse, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response as HttpResponse, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -21,8 +21,19 @@ pub(super) async fn too_large_as_problem(limit: usize, request: Request, next: N
     response
 }
 
+/// What a client that waits for something to happen may add to the time that an answer may take.
+const LONGEST_WAIT: u64 = 60;
+
+/// How long a client says that it waits: `wait` in the query string of a read, in seconds.
+fn wait(request: &Request) -> Duration {
+    let query = request.uri().query().filter(|_| request.method() == Method::GET).unwrap_or_default();
+    let wait = query.split('&').find_map(|part| part.strip_prefix("wait=")?.parse().ok());
+    Duration::from_secs(wait.unwrap_or(0).min(LONGEST_WAIT))
+}
+
 /// Middleware: an answer begins in time, or is a 503. What streams afterwards has its own limits.
 pub(super) async fn bounded(limit: Duration, request: Request, next: Next) -> Response {
+    let limit = limit + wait(&request);
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         tracing::warn!(limit_ms = limit.as_millis(), "request timed out");
         Problem::unavailable("request_timeout", Duration::from_secs(1))

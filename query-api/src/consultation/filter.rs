@@ -1,8 +1,11 @@
 //! Which consultations are asked for.
 
 use chrono::{DateTime, Utc};
-use docket_domain::consultation::State;
+use docket_domain::consultation::{State, view::ConsultationView};
+use docket_events::consultation::Priority;
 use uuid::Uuid;
+
+use crate::page::Cursor;
 
 /// Which consultations are asked for.
 #[derive(Debug, Clone, Default)]
@@ -17,4 +20,42 @@ pub struct Filter {
     pub requested_after: Option<DateTime<Utc>>,
     /// Asked before this instant.
     pub requested_before: Option<DateTime<Utc>>,
+    /// Changed after this instant.
+    pub updated_after: Option<DateTime<Utc>>,
+    /// With all of these labels.
+    pub labels: Vec<String>,
+    /// That this user is named to answer, or has in hand.
+    pub reviewer: Option<Uuid>,
+    /// Of this priority or a higher one.
+    pub priority: Option<Priority>,
+    /// In nobody's hands.
+    pub unclaimed: bool,
+    /// Due before this instant.
+    pub due_before: Option<DateTime<Utc>>,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// The last asked first.
+    #[default]
+    Newest,
+    /// The last changed first.
+    Updated,
+    /// The first due first; what is never due, or while the clock stands still, is left out.
+    Due,
+}
+
+impl Sort {
+    /// The place of a consultation in this order.
+    #[must_use]
+    pub fn place(self, view: &ConsultationView) -> Cursor {
+        let at = match self {
+            Self::Newest => view.requested_at,
+            Self::Updated => view.updated_at,
+            // Nothing without a deadline is in this order.
+            Self::Due => view.deadline.unwrap_or(view.requested_at),
+        };
+        Cursor { at, id: view.id }
+    }
 }

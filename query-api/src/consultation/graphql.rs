@@ -14,7 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    filter::Filter,
+    filter::{Filter, Sort},
     graphql_terms::{DecisionWord, Outcome, PriorityWord, Terms, Vote},
     history::{Histories, Votes},
     rows::Stats,
@@ -274,6 +274,31 @@ pub struct ConsultationFilter {
     requested_after: Option<Instant>,
     /// Asked before this instant.
     requested_before: Option<Instant>,
+    /// Changed after this instant.
+    updated_after: Option<Instant>,
+    /// With all of these labels.
+    labels: Option<Vec<String>>,
+    /// That this user is named to answer, or has in hand.
+    reviewer: Option<Uuid>,
+    /// Of this priority or a higher one.
+    priority: Option<PriorityWord>,
+    /// In nobody's hands.
+    unclaimed: Option<bool>,
+    /// Due before this instant.
+    due_before: Option<Instant>,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Enum)]
+#[graphql(remote = "Sort")]
+pub enum ConsultationSort {
+    /// The last asked first.
+    #[default]
+    Newest,
+    /// The last changed first.
+    Updated,
+    /// The first due first; what is never due, or while the clock stands still, is left out.
+    Due,
 }
 
 impl From<ConsultationFilter> for Filter {
@@ -290,6 +315,12 @@ impl From<ConsultationFilter> for Filter {
             requested_by: filter.requested_by,
             requested_after: filter.requested_after.map(|instant| instant.0),
             requested_before: filter.requested_before.map(|instant| instant.0),
+            updated_after: filter.updated_after.map(|instant| instant.0),
+            labels: filter.labels.unwrap_or_default(),
+            reviewer: filter.reviewer,
+            priority: filter.priority.map(Into::into),
+            unclaimed: filter.unclaimed.unwrap_or(false),
+            due_before: filter.due_before.map(|instant| instant.0),
         }
     }
 }

@@ -7,13 +7,13 @@ use docket_platform::auth::permissions::Action;
 use uuid::Uuid;
 
 use super::{
-    filter::Filter,
-    graphql::{Consultation, ConsultationFilter, ConsultationStats},
+    filter::{Filter, Sort},
+    graphql::{Consultation, ConsultationFilter, ConsultationSort, ConsultationStats},
     rows,
 };
 use crate::{
     graphql::{Asker, error},
-    page::{self, Cursor, Page},
+    page::{self, Page},
     position::{CONSULTATION, CONSULTATION_STATS, Entered, Source},
     read::ReadError,
 };
@@ -36,12 +36,13 @@ impl ConsultationQuery {
         one(asker, id, &wanted).await.map_err(error::from_read)
     }
 
-    /// Consultations, newest first.
+    /// Consultations, newest first unless another order is asked for.
     #[graphql(complexity = "page::cost(first, child_complexity)")]
     async fn consultations(
         &self,
         context: &Context<'_>,
         filter: Option<ConsultationFilter>,
+        #[graphql(default)] sort: ConsultationSort,
         #[graphql(default_with = "Some(page::DEFAULT_PAGE)", desc = "At most this many, up to 100.")] first: Option<
             i32,
         >,
@@ -51,7 +52,7 @@ impl ConsultationQuery {
         let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         let filter = Filter::from(filter.unwrap_or_default());
-        list(asker, &filter, first, after.as_deref(), &wanted).await.map_err(error::from_read)
+        list(asker, &filter, sort.into(), first, after.as_deref(), &wanted).await.map_err(error::from_read)
     }
 
     /// Counts over all consultations of the organisation.
@@ -86,6 +87,7 @@ pub async fn one(asker: &Asker, id: Uuid, wanted: &Position) -> Result<Option<Co
 async fn list(
     asker: &Asker,
     filter: &Filter,
+    sort: Sort,
     first: Option<i32>,
     after: Option<&str>,
     wanted: &Position,
@@ -95,8 +97,8 @@ async fn list(
         return Err(ReadError::argument("filter.externalId", "it must not contain the character U+0000."));
     }
     let mut entered = enter(asker, CONSULTATION, wanted, None).await?;
-    let found = asker.gate.reads().guard(rows::page(&mut entered.tx, filter, page.after, page.limit())).await?;
-    Ok(page.connection(found, |view| (Cursor { at: view.requested_at, id: view.id }, Consultation::from(view))))
+    let found = asker.gate.reads().guard(rows::page(&mut entered.tx, filter, sort, page.after, page.limit())).await?;
+    Ok(page.connection(found, |view| (sort.place(&view), Consultation::from(view))))
 }
 
 async fn stats(asker: &Asker, wanted: &Position) -> Result<ConsultationStats, ReadError> {

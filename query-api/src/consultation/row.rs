@@ -131,6 +131,16 @@ fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
+/// The number by which a priority is kept.
+pub(super) fn rank(priority: Priority) -> i16 {
+    match priority {
+        Priority::Low => 0,
+        Priority::Normal => 1,
+        Priority::High => 2,
+        Priority::Urgent => 3,
+    }
+}
+
 fn priority(number: i16) -> Result<Priority, sqlx::Error> {
     [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent]
         .into_iter()

@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use docket_domain::consultation::view::{ConsultationView, HistoryView, VoteView};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{
-    filter::Filter,
-    row::{COLUMNS, ConsultationRow, HistoryRow, VoteRow},
+    filter::{Filter, Sort},
+    row::{self, COLUMNS, ConsultationRow, HistoryRow, VoteRow},
 };
 use crate::page::Cursor;
 
@@ -36,13 +37,14 @@ pub async fn by_id(connection: &mut PgConnection, id: Uuid) -> Result<Option<Con
     Ok(by_ids(connection, &[id]).await?.remove(&id))
 }
 
-/// At most `limit` consultations behind `after`, newest first.
+/// At most `limit` consultations behind `after`, in an order.
 ///
 /// # Errors
 /// When they cannot be read.
 pub async fn page(
     connection: &mut PgConnection,
     filter: &Filter,
+    sort: Sort,
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Vec<ConsultationView>, sqlx::Error> {
@@ -71,13 +73,58 @@ pub async fn page(
     if let Some(to) = filter.requested_before {
         query.push(" and requested_at < ").push_bind(to);
     }
+    narrow(&mut query, filter);
+    let (column, behind, direction) = match sort {
+        Sort::Newest => ("requested_at", "<", "desc"),
+        Sort::Updated => ("updated_at", "<", "desc"),
+        Sort::Due => ("deadline", ">", "asc"),
+    };
+    if sort == Sort::Due {
+        query.push(" and deadline is not null and clock_stopped_at is null");
+    }
     if let Some(cursor) = after {
-        query.push(" and (requested_at, id) < (").push_bind(cursor.at);
+        query.push(format!(" and ({column}, id) {behind} (")).push_bind(cursor.at);
         query.push(", ").push_bind(cursor.id).push(")");
     }
-    query.push(" order by requested_at desc, id desc limit ").push_bind(limit);
+    query.push(format!(" order by {column} {direction}, id {direction} limit ")).push_bind(limit);
     let rows: Vec<ConsultationRow> = query.build_query_as().fetch_all(connection).await?;
     rows.into_iter().map(ConsultationRow::view).collect()
+}
+
+/// The conditions on how far the work is.
+fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    if let Some(from) = filter.updated_after {
+        query.push(" and updated_at > ").push_bind(from);
+    }
+    if !filter.labels.is_empty() {
+        query.push(" and labels @> ").push_bind(filter.labels.clone());
+    }
+    if let Some(reviewer) = filter.reviewer {
+        query.push(" and (claimed_by = ").push_bind(reviewer);
+        query
+            .push(" or id in (select consultation_id from read.consultation_reviewer where user_id = ")
+            .push_bind(reviewer);
+        query.push("))");
+    }
+    if let Some(priority) = filter.priority {
+        query.push(" and priority >= ").push_bind(row::rank(priority));
+    }
+    if filter.unclaimed {
+        query.push(" and claimed_by is null");
+    }
+    if let Some(due) = filter.due_before {
+        query.push(" and deadline < ").push_bind(due).push(" and clock_stopped_at is null");
+    }
+}
+
+/// When a consultation of the tenant last changed.
+///
+/// # Errors
+/// When that cannot be read.
+pub async fn last_change(connection: &mut PgConnection) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar("select updated_at from read.consultation order by updated_at desc limit 1")
+        .fetch_optional(connection)
+        .await
 }
 
 /// What happened to each of these consultations, in order.

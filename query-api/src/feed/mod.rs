@@ -7,6 +7,7 @@ mod changes;
 mod follower;
 mod hub;
 mod subscriber;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -51,6 +51,7 @@ const FIELDS: [Field; 12] = [
         "consultations",
         READ,
         r#"{ consultations(filter: {requestedBy: "ID"}, after: "CURSOR") { edges { cursor node { id title } } }
+             named: consultations(filter: {reviewer: "ID"}) { edges { node { id title votes { by { id } } } } }
              all: consultations { edges { cursor node { id title } } } }"#,
     ),
     field("consultationStats", READ, "{ consultationStats { total pending } }"),
@@ -173,7 +174,8 @@ async fn every_field_and_every_identifier_that_it_takes_is_listed_here() {
     assert_eq!(listed, described);
     let rest = serde_json::to_value(docket_query_api::openapi()).unwrap();
     let paths: Vec<_> = rest["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["/api/v1/consultations/{id}"], "a new REST read is tried below too");
+    let tried = ["/api/v1/consultations", "/api/v1/consultations/{id}"];
+    assert_eq!(paths, tried, "a new REST read is tried below too");
 }
 
 #[tokio::test]
@@ -226,10 +228,12 @@ async fn every_field_is_open_to_the_roles_and_scopes_of_the_table_and_to_no_othe
         }
         let rest = allows(&principal, Action::Read);
         if principal.scopes.is_none() {
-            let url = world.url(&format!("/api/v1/consultations/{}", ours.consultation));
             let token = world.token_of(principal).await;
-            let status = world.http.get(url).bearer_auth(token).send().await.unwrap().status();
-            assert_eq!(status, if rest { 200 } else { 403 }, "as {name}");
+            for path in [format!("/{}", ours.consultation), String::new()] {
+                let url = world.url(&format!("/api/v1/consultations{path}"));
+                let status = world.http.get(url).bearer_auth(&token).send().await.unwrap().status();
+                assert_eq!(status, if rest { 200 } else { 403 }, "{path} as {name}");
+            }
         }
     }
     // What a field shows to a key of itself.
@@ -273,6 +277,11 @@ async fn what_another_tenant_has_is_answered_like_what_nobody_has() {
         let foreign = get(id).await;
         assert_eq!(foreign.0, 404, "{kind}");
         assert_eq!(foreign, get(ids::new_id()).await, "{kind}");
+        for filter in ["requested_by", "reviewer"] {
+            let url = world.url(&format!("/api/v1/consultations?{filter}={id}"));
+            let list: Value = world.http.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+            assert_eq!(list, json!({"consultations": [], "next": null}), "{kind} as {filter}");
+        }
     }
 }
 

@@ -1,0 +1,198 @@
+//! `GET /api/v1/consultations`, what a client has already, and waiting for a change.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::{Asked, World, instant, person};
+
+const OURS: Uuid = Uuid::from_u128(0xa);
+const THEIRS: Uuid = Uuid::from_u128(0xb);
+
+async fn get(world: &World, token: &str, query: &str) -> Response {
+    world.http.get(world.url(&format!("/api/v1/consultations{query}"))).bearer_auth(token).send().await.unwrap()
+}
+
+/// The titles of a page, and what the next one is behind.
+async fn page(world: &World, token: &str, query: &str) -> (Vec<String>, Option<String>) {
+    let response = get(world, token, query).await;
+    assert_eq!(response.status(), StatusCode::OK, "{query}");
+    let body: Value = response.json().await.unwrap();
+    let titles = body["consultations"].as_array().unwrap().iter().map(|one| one["title"].as_str().unwrap().to_owned());
+    (titles.collect(), body["next"].as_str().map(str::to_owned))
+}
+
+async fn five(world: &World) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        let state = if n == 4 { "withdrawn" } else { "pending" };
+        ids.push(world.asked(OURS, &Asked { state, at: instant(n), ..Asked::titled(format!("case {n}")) }).await.0);
+    }
+    world.asked(THEIRS, &Asked::titled("theirs")).await;
+    world
+        .run(&format!(
+            "update read.consultation_v1 set withdrawal_reason = 'withdrawn', ended_by = requested_by, ended_at = updated_at
+                 where state = 'withdrawn';
+             update read.consultation_v1 set labels = '{{release,eu}}', priority = 2, deadline = '2031-01-01Z' where id = '{}';
+             update read.consultation_v1 set labels = '{{release}}', priority = 3, deadline = '2030-01-01Z',
+                 updated_at = '2026-02-01Z' where id = '{}';
+             update read.consultation_v1 set claimed_by = '{}', claimed_by_name = 'Grace' where id = '{}';
+             insert into read.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard)
+                 select id, '{}', tenant, shard from read.consultation_v1 where id = '{}'",
+            ids[0], ids[1], person(2), ids[2], person(2), ids[3]
+        ))
+        .await;
+    ids
+}
+
+#[tokio::test]
+async fn a_list_holds_what_is_asked_for_in_the_order_that_is_asked_for() {
+    let world = World::new().await;
+    five(&world).await;
+    let token = world.token(OURS).await;
+    let grace = person(2);
+    for (query, titles) in [
+        ("", &["case 4", "case 3", "case 2", "case 1", "case 0"][..]),
+        ("?state=withdrawn", &["case 4"]),
+        ("?state=pending,withdrawn&sort=updated", &["case 1", "case 4", "case 3", "case 2", "case 0"]),
+        ("?label=release", &["case 1", "case 0"]),
+        ("?label=release,eu", &["case 0"]),
+        ("?sort=due", &["case 1", "case 0"]),
+        ("?due_before=2030-06-01T00:00:00Z", &["case 1"]),
+        ("?priority=high", &["case 1", "case 0"]),
+        (&format!("?reviewer={grace}"), &["case 3", "case 2"]),
+        (&format!("?reviewer={grace}&unclaimed=true"), &["case 3"]),
+        ("?updated_after=2026-01-01T00:00:00Z", &["case 1"]),
+        ("?external_id=none", &[]),
+    ] {
+        assert_eq!(page(&world, &token, query).await.0, titles, "{query}");
+    }
+    let strangers = world.token(THEIRS).await;
+    assert_eq!(page(&world, &strangers, "").await.0, ["theirs"]);
+    assert_eq!(page(&world, &strangers, &format!("?reviewer={grace}")).await.0, [""; 0]);
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_in_every_order() {
+    let world = World::new().await;
+    five(&world).await;
+    let token = world.token(OURS).await;
+    for (sort, all) in [("newest", 5), ("updated", 5), ("due", 2)] {
+        let (whole, none) = page(&world, &token, &format!("?sort={sort}")).await;
+        assert_eq!((whole.len(), none), (all, None));
+        let (mut walked, mut after) = (Vec::new(), String::new());
+        loop {
+            let (titles, next) = page(&world, &token, &format!("?sort={sort}&first=1{after}")).await;
+            walked.extend(titles);
+            let Some(next) = next else { break };
+            after = format!("&after={next}");
+        }
+        assert_eq!(walked, whole, "{sort}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_list_cannot_be_asked_is_named() {
+    let world = World::new().await;
+    let token = world.token(OURS).await;
+    for (query, field) in [
+        ("?state=gone", "state"),
+        ("?sort=size", "sort"),
+        ("?priority=9", "priority"),
+        ("?reviewer=grace", "reviewer"),
+        ("?updated_after=yesterday", "updated_after"),
+        ("?label=%00", "label"),
+        ("?nonsense=1", "nonsense"),
+    ] {
+        let answer = get(&world, &token, query).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{query}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!((&body["code"], &body["errors"][0]["field"]), (&"invalid_query".into(), &field.into()), "{body}");
+    }
+    for query in ["?first=0", "?first=101", "?after=x"] {
+        assert_eq!(get(&world, &token, query).await.status(), StatusCode::BAD_REQUEST, "{query}");
+    }
+    assert_eq!(world.http.get(world.url("/api/v1/consultations")).send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn a_page_that_is_known_is_not_sent_again() {
+    let world = World::new().await;
+    let ids = five(&world).await;
+    let token = world.token(OURS).await;
+    let first = get(&world, &token, "").await;
+    let (tag, modified) = (first.headers()["etag"].clone(), first.headers()["last-modified"].clone());
+    let again = async |name: &str, value: &str| {
+        let request = world.http.get(world.url("/api/v1/consultations")).bearer_auth(&token).header(name, value);
+        request.send().await.unwrap().status()
+    };
+    let (tag, modified) = (tag.to_str().unwrap(), modified.to_str().unwrap());
+    assert_eq!(again("if-none-match", tag).await, StatusCode::NOT_MODIFIED);
+    assert_eq!(again("if-modified-since", modified).await, StatusCode::NOT_MODIFIED);
+    world.write(OURS, ids[0], &Asked { at: instant(0), ..Asked::titled("case 0") }, "commented").await;
+    world.run(&format!("update read.consultation_v1 set updated_at = '2026-02-02Z' where id = '{}'", ids[0])).await;
+    assert_eq!(again("if-none-match", tag).await, StatusCode::OK);
+    assert_eq!(again("if-modified-since", modified).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_read_that_waits_is_answered_when_the_consultation_changes() {
+    let world = World::new().await;
+    let token = world.token(OURS).await;
+    let (id, _) = world.asked(OURS, &Asked::titled("slow")).await;
+    let started = Instant::now();
+    let known = async |tag: &'static str| {
+        let url = world.url(&format!("/api/v1/consultations/{id}?wait=60"));
+        world.http.get(url).bearer_auth(&token).header("if-none-match", tag).send().await.unwrap()
+    };
+    assert_eq!(known("\"9\"").await.status(), StatusCode::OK, "another version is told at once");
+    let end = async || {
+        // Not before both wait: what has changed by then is told without a wait.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.write(OURS, id, &Asked::titled("slow"), "commented").await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.run(&format!("update read.consultation_v1 set ended_at = updated_at where id = '{id}'")).await;
+        world.write(OURS, id, &Asked { state: "timed_out", ..Asked::titled("slow") }, "timed_out").await;
+    };
+    let outcome = async || get(&world, &token, &format!("/{id}?wait=60")).await.json::<Value>().await.unwrap();
+    let (changed, ended, ()) = tokio::join!(known("\"1\""), outcome(), end());
+    assert_eq!(changed.headers()["etag"], "\"2\"");
+    assert_eq!((&ended["state"], &ended["version"]), (&"timed_out".into(), &3.into()), "a comment is no outcome");
+    assert!(started.elapsed() < Duration::from_secs(50), "a bound of liveness");
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_what_there_is_and_thousands_wait_without_the_database() {
+    let world = World::new().await;
+    let token = world.token(OURS).await;
+    let (id, _) = world.asked(OURS, &Asked::titled("slow")).await;
+    let patient = get(&world, &token, &format!("/{id}?wait=1")).await;
+    assert_eq!(patient.json::<Value>().await.unwrap()["state"], "pending");
+    let url = world.url(&format!("/api/v1/consultations/{id}?wait=1"));
+    let same = world.http.get(url).bearer_auth(&token).header("if-none-match", "\"1\"").send().await.unwrap();
+    assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+    let many = (0..300).map(|_| get(&world, &token, "/00000000-0000-0000-0000-000000000001?wait=60"));
+    for missing in futures_util::future::join_all(many).await {
+        assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    }
+    let path = format!("/{id}?wait=60");
+    let waiting = futures_util::future::join_all((0..1_000).map(|_| get(&world, &token, &path)));
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // The pool has a handful of connections: whoever held one while waiting would keep this from being read.
+        let read = get(&world, &token, &format!("/{id}")).await.status();
+        world.run(&format!("update read.consultation_v1 set ended_at = updated_at where id = '{id}'")).await;
+        world.write(OURS, id, &Asked { state: "timed_out", ..Asked::titled("slow") }, "timed_out").await;
+        read
+    };
+    let (answers, read) = tokio::join!(waiting, others);
+    assert_eq!(read, StatusCode::OK);
+    for answer in answers {
+        assert_eq!(answer.json::<Value>().await.unwrap()["state"], "timed_out");
+    }
+    for wrong in ["0", "61", "soon"] {
+        assert_eq!(get(&world, &token, &format!("/{id}?wait={wrong}")).await.status(), StatusCode::BAD_REQUEST);
+    }
+}
