@@ -33,7 +33,8 @@ Examples:
   docket import permits permits.csv --organisation 01990000-0000-7000-8000-000000000000
 
 Each case becomes a consultation: asked at `case:startdate`, due at `case:deadline`, each row a comment by `org:resource`, approved
-at `case:enddate` by `case:responsible` where there is an end; what is open still when its rows end times out at its deadline. A
+at `case:enddate` by `case:responsible` where there is an end; what is open still when its rows end times out at its deadline.
+`case:responsible` and `org:resource` become its reviewers; `org:group` becomes a group of the organisation, which it names too. A
 case is written whole or not at all, and one that is there already is left as it is: the command may be repeated, also after a kill.
 
 Columns: case:concept:name, case:startdate, case:deadline, case:enddate, case:enddate_planned, case:responsible, case:channel,

@@ -7,7 +7,7 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use docket_domain::consultation::{
-    Command, Comment, Consultation, Due, Expire, Given, Refusal, Request, Respond, Standing, decide as judge,
+    Command, Comment, Consultation, Due, Expire, Given, Refusal, Request, Respond, Standing, Terms, decide as judge,
 };
 use docket_domain::{Aggregate, At};
 use docket_events::consultation::{ConsultationEvent, Decision, Person};
@@ -17,6 +17,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::table::{Case, Step};
+
+/// How many people or groups a request may name.
+const MOST_NAMED: usize = 100;
 
 /// A case as it goes to the journal.
 #[derive(Debug, Clone)]
@@ -68,9 +71,20 @@ pub fn decide(tenant: Uuid, case: &Case, now: DateTime<Utc>) -> Result<Story, Re
     Ok(story)
 }
 
+/// Who is called `name` in the records.
+fn person(tenant: Uuid, name: &str) -> Person {
+    Person::named(Uuid::new_v5(&tenant, format!("permits/person/{name}").as_bytes()), name)
+}
+
+/// The id of the group that is called `name` in the records.
+#[must_use]
+pub fn group(tenant: Uuid, name: &str) -> Uuid {
+    Uuid::new_v5(&tenant, format!("permits/group/{name}").as_bytes())
+}
+
 /// The commands of a case: the request, then steps and approval in order of time; on ties as in the file, the approval last.
 fn records(tenant: Uuid, stream: StreamId, importer: Person, case: &Case) -> Vec<(DateTime<Utc>, u64, Command)> {
-    let person = |name: &str| Person::named(Uuid::new_v5(&tenant, format!("permits/person/{name}").as_bytes()), name);
+    let person = |name: &str| person(tenant, name);
     let mut records: Vec<_> = case
         .steps
         .iter()
@@ -89,11 +103,27 @@ fn records(tenant: Uuid, stream: StreamId, importer: Person, case: &Case) -> Vec
         records.push((end, case.line, approval.into()));
     }
     records.sort_by_key(|(time, _, _)| *time);
-    records.insert(0, (case.start, case.line, request(importer, case).into()));
+    records.insert(0, (case.start, case.line, request(tenant, importer, case).into()));
     records
 }
 
-fn request(importer: Person, case: &Case) -> Request {
+/// Each once, in the order in which they come, as far as a request may name them.
+fn distinct(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
+    let mut found = Vec::new();
+    for id in ids {
+        if !found.contains(&id) && found.len() < MOST_NAMED {
+            found.push(id);
+        }
+    }
+    found
+}
+
+/// Whoever is responsible and whoever did a step are its reviewers, and the groups that did one are its groups.
+fn request(tenant: Uuid, importer: Person, case: &Case) -> Request {
+    let people = [case.responsible.as_str()].into_iter().chain(case.steps.iter().map(|step| step.resource.as_str()));
+    let reviewers = distinct(people.filter(|name| !name.is_empty()).map(|name| person(tenant, name).id));
+    let groups = case.steps.iter().map(|step| step.group.as_str()).filter(|name| !name.is_empty());
+    let groups = distinct(groups.map(|name| self::group(tenant, name)));
     let Case { id, channel, department, group, .. } = case;
     let planned = case.planned_end.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
     let mut body = format!("Permit request **{id}** for the department {department}, received by {channel}.");
@@ -115,6 +145,8 @@ fn request(importer: Person, case: &Case) -> Request {
         context: Some(context),
         external_id: Some(id.clone()),
         deadline: Some(Due::At(case.deadline)),
+        reviewers,
+        terms: Terms { groups, ..Terms::default() },
         ..Request::new(format!("Permit {id} ({channel}, {department})"), importer)
     }
 }

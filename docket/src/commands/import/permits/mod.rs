@@ -5,6 +5,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
@@ -13,10 +14,10 @@ use std::time::Duration;
 use anyhow::Context;
 use docket_command_api::setup;
 use docket_domain::consultation::{Consultation, State};
-use docket_domain::identity::Organisation;
+use docket_domain::identity::{Organisation, OrganisationCommand, decide_organisation};
 use docket_events::{Category, Metadata, StreamId};
 use docket_log::load::Loaded;
-use docket_log::{AppendError, Bell, CommandContext, ExecuteError, Store, Topic, Verdict};
+use docket_log::{AppendError, Bell, CommandContext, ExecuteError, Outcome, Store, Topic, Verdict};
 use docket_platform::db::DbRole;
 use docket_platform::{Shutdown, clock};
 use futures_util::{StreamExt, stream};
@@ -51,6 +52,7 @@ pub async fn run(place: &Place, file: &Path, organisation: Option<Uuid>) -> anyh
     let shutdown = Shutdown::new();
     // The readers of a running docket hear of it at once.
     shutdown.spawn(bell.announce(store.pool().clone(), shutdown.token()));
+    groups(&store, tenant, &table.cases).await?;
     let (summary, mut problems) = import(&store, tenant, table.cases).await?;
     shutdown.begin();
 
@@ -71,6 +73,24 @@ async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
             anyhow::bail!("there is no organisation yet: start `docket up` once, which makes the first one")
         }
     }
+}
+
+/// Makes the groups that the cases name, unless they are there.
+async fn groups(store: &Store, tenant: Uuid, cases: &[table::Case]) -> anyhow::Result<()> {
+    let steps = cases.iter().flat_map(|case| &case.steps);
+    let names: BTreeSet<&str> = steps.map(|step| step.group.as_str()).filter(|name| !name.is_empty()).collect();
+    let context = CommandContext { tenant, ..CommandContext::default() };
+    for name in names {
+        let id = case::group(tenant, name);
+        let decide = |organisation: &Organisation, now| {
+            decide_organisation(organisation, OrganisationCommand::CreateGroup(id, name.to_owned()), now)
+        };
+        let made = store.execute(&context, StreamId::new(Category::Identity, tenant), decide).await?;
+        if let Outcome::Refused(refusal) = made {
+            eprintln!("the group {name} is not made: {refusal}");
+        }
+    }
+    Ok(())
 }
 
 /// What came of the cases.
