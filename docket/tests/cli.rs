@@ -8,6 +8,8 @@ mod api_keys;
 mod commands;
 #[path = "cli/compose.rs"]
 mod compose;
+#[path = "cli/demo.rs"]
+mod demo;
 #[path = "cli/health.rs"]
 mod health;
 #[path = "cli/image.rs"]

@@ -125,10 +125,10 @@ async fn ask_many(
     Json { value: AskMany { items }, .. }: Json<AskMany>,
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
-    let principal = envelope.principal.clone();
+    let principal = envelope.principal;
     let items = contexts(&envelope, ask::STATUSES, items)?;
     let outcomes = stream::iter(items).map(move |(context, item)| {
-        let (state, principal, by) = (state.clone(), principal.clone(), by.clone());
+        let (state, by) = (state.clone(), by.clone());
         async move { ask::ask(&state, &principal, &context, by, parsed(item)?).await }
     });
     Ok(verdicts(outcomes.buffered(AT_ONCE).collect().await))
@@ -148,10 +148,10 @@ async fn answer_many(
     Json { value: AnswerMany { items }, .. }: Json<AnswerMany>,
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
-    let principal = envelope.principal.clone();
+    let principal = envelope.principal;
     let items = contexts(&envelope, Statuses::default(), items)?;
     let outcomes = stream::iter(items).map(move |(context, item)| {
-        let (state, principal, by) = (state.clone(), principal.clone(), by.clone());
+        let (state, by) = (state.clone(), by.clone());
         async move {
             let (id, answer) = answer_of(item)?;
             let done = respond::respond(&state, &principal, &context, id, by, answer).await?;

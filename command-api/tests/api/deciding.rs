@@ -235,7 +235,7 @@ async fn business_time_counts_where_the_organisation_has_a_calendar() {
 #[tokio::test]
 async fn who_left_or_belongs_to_another_tenant_cannot_be_asked() {
     let office = Office::new().await;
-    let other = Uuid::new_v4();
+    let other = docket_platform::ids::new_id();
     docket_command_api::setup::create_organisation(&office.app.store, other, "Other").await.unwrap();
     let stranger = office.app.member_of(other, "stranger", Role::Reviewer).await;
     let gone = &office.reviewers[2];

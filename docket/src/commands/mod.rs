@@ -4,6 +4,7 @@ pub mod command_api;
 pub mod completions;
 pub mod config;
 pub mod deliveries;
+pub mod demo;
 pub mod health;
 pub mod import;
 pub mod keys;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::QueryApi(args) => query_api::run(args).await,
         Action::Migrate(args) => migrate::run(args).await,
         Action::Import(args) => import::run(args).await,
+        Action::Demo(args) => demo::run(args).await,
         Action::Relay(args) => relay::run(args).await,
         Action::Replay(args) => replay::run(args).await,
         Action::Retry(args) => retry::run(args).await,

@@ -42,7 +42,10 @@ fn a_case_is_asked_discussed_and_approved_in_order_of_time() {
         + &row("case-1", "2011-10-13 10:00:00+02:00", "c", "2011-10-14 00:00:00+02:00")
         + &row("case-1", "2011-10-13 10:00:00+02:00", "a", "2011-10-11 13:45:40.276000+02:00");
     let story = story(&rows);
-    assert_eq!(kinds(&story), ["requested", "terms_set", "commented", "commented", "vote_cast", "responded", "commented"]);
+    assert_eq!(
+        kinds(&story),
+        ["requested", "terms_set", "commented", "commented", "vote_cast", "responded", "commented"]
+    );
     assert!(story.events.is_sorted_by_key(|timed| timed.time));
     assert_eq!(story.events[0].time.to_rfc3339(), "2011-10-11T11:42:22.688+00:00");
     let asked = story.state().asked.as_ref().expect("it was asked");
