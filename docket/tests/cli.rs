@@ -40,3 +40,6 @@ mod roles;
 mod server;
 #[path = "cli/sessions.rs"]
 mod sessions;
+#[cfg(feature = "faults")]
+#[path = "cli/supersession.rs"]
+mod supersession;

@@ -74,13 +74,14 @@ pub const OPERATOR_STEPS: [&str; 6] = [
     "recover.before_commit",
 ];
 
-/// The same of what happens with accounts: mails, passwords that are set anew, sessions, and joining.
-pub const ACCOUNT_STEPS: [&str; 10] = [
+/// The same of what commands do besides the journal: mails, passwords that are set anew, sessions, joining, and superseding.
+pub const SINGLE_STEPS: [&str; 11] = [
     "reactor.before_delivery",
     "reactor.after_delivery",
     "reset.before_write",
     "login.before_rows",
     "refresh.before_answer",
+    "ask.before_supersession",
     "register.before_event",
     "verify.before_organisation",
     "verify.before_write",
@@ -95,7 +96,7 @@ mod chosen {
         atomic::{AtomicU64, Ordering},
     };
 
-    use super::{ACCOUNT_STEPS, Bug, OPERATOR_STEPS, STEPS};
+    use super::{Bug, OPERATOR_STEPS, SINGLE_STEPS, STEPS};
 
     static BUG: LazyLock<Option<Bug>> = LazyLock::new(|| {
         let name = std::env::var("DOCKET_FAULT_BUG").ok()?;
@@ -112,7 +113,7 @@ mod chosen {
         fn of(variable: &str) -> Option<Self> {
             let text = std::env::var(variable).ok()?;
             let (step, count) = text.split_once(':').unwrap_or((&text, "1"));
-            let known = [&STEPS[..], &OPERATOR_STEPS, &ACCOUNT_STEPS].concat();
+            let known = [&STEPS[..], &OPERATOR_STEPS, &SINGLE_STEPS].concat();
             assert!(known.contains(&step), "{variable} names no step: {step}");
             Some(Self { step: step.to_owned(), left: AtomicU64::new(count.parse().unwrap_or(1)) })
         }

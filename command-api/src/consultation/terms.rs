@@ -21,7 +21,7 @@ use crate::roles::event_role;
 
 /// Somebody who may answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the id of a user, or an object with `user`, `group` or `role`")]
 #[schema(as = ReviewerRef)]
 pub(super) enum Reviewer {
     /// A user, by id.
