@@ -46,6 +46,7 @@ begin
             add column four_eyes             boolean not null default true,
             add column groups                uuid[] not null default ''{}'',
             add column roles                 text[] not null default ''{}'',
+            add column counts_seats          boolean not null default false, -- whether those alone answer who are named
             add column everyone              boolean not null default true,  -- whether every reviewer may answer: nobody is named
             add column subject               uuid,
             add column subject_name          text,                           -- null: nobody, or erased

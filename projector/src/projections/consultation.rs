@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use docket_events::{
     Category, Event, Recorded,
     consultation::{
-        Answer, AnswerKind, ConsultationEvent, Decision, Person, Priority, PrivateRequest, Requested, Rule, TermsSet,
-        WithdrawalReason,
+        Answer, AnswerKind, ConsultationEvent, Decision, DecisionRule, Person, Priority, PrivateRequest, Requested,
+        Rule, TermsSet, WithdrawalReason,
     },
     identity::Role,
 };
@@ -97,6 +97,7 @@ pub(super) struct Terms {
     pub(super) text: String,
     pub(super) kind: &'static str,
     pub(super) four_eyes: bool,
+    pub(super) counts_seats: bool,
     pub(super) groups: Vec<Uuid>,
     pub(super) roles: Vec<&'static str>,
     /// Whether somebody is named as a seat.
@@ -447,6 +448,7 @@ fn terms(event: &Recorded, data: &TermsSet) -> Terms {
         text: json(&public).unwrap_or_default(),
         kind: kind(&data.answer),
         four_eyes: !data.asker_may_answer,
+        counts_seats: data.rule != DecisionRule::AnyOne,
         groups: data.groups.clone(),
         roles: data.roles.iter().copied().map(role).collect(),
         has_seats: !data.seats.is_empty(),

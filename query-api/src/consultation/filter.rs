@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::{State, view::ConsultationView};
 use docket_events::consultation::Priority;
+use docket_platform::auth::Role;
 use uuid::Uuid;
 
 use crate::page::Cursor;
@@ -26,12 +27,23 @@ pub struct Filter {
     pub labels: Vec<String>,
     /// That this user is named to answer, or has in hand.
     pub reviewer: Option<Uuid>,
+    /// That wait for an answer of this person.
+    pub inbox: Option<Reviewer>,
     /// Of this priority or a higher one.
     pub priority: Option<Priority>,
     /// In nobody's hands.
     pub unclaimed: bool,
     /// Due before this instant.
     pub due_before: Option<DateTime<Utc>>,
+}
+
+/// Somebody who may be asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Reviewer {
+    /// Who.
+    pub id: Uuid,
+    /// In which role.
+    pub role: Role,
 }
 
 /// In which order.

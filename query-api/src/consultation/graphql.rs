@@ -282,6 +282,8 @@ pub struct ConsultationFilter {
     reviewer: Option<Uuid>,
     /// Of this priority or a higher one.
     priority: Option<PriorityWord>,
+    /// That wait for an answer of whoever asks: by name, by group, by role, or as any reviewer.
+    pub inbox: Option<bool>,
     /// In nobody's hands.
     unclaimed: Option<bool>,
     /// Due before this instant.
@@ -319,6 +321,7 @@ impl From<ConsultationFilter> for Filter {
             labels: filter.labels.unwrap_or_default(),
             reviewer: filter.reviewer,
             priority: filter.priority.map(Into::into),
+            inbox: None,
             unclaimed: filter.unclaimed.unwrap_or(false),
             due_before: filter.due_before.map(|instant| instant.0),
         }

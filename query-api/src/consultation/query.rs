@@ -7,7 +7,7 @@ use docket_platform::auth::permissions::Action;
 use uuid::Uuid;
 
 use super::{
-    filter::{Filter, Sort},
+    filter::{Filter, Reviewer, Sort},
     graphql::{Consultation, ConsultationFilter, ConsultationSort, ConsultationStats},
     rows,
 };
@@ -51,7 +51,10 @@ impl ConsultationQuery {
     ) -> Result<Connection<String, Consultation>> {
         let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
-        let filter = Filter::from(filter.unwrap_or_default());
+        let filter = filter.unwrap_or_default();
+        let is_inbox = filter.inbox.unwrap_or(false);
+        let mut filter = Filter::from(filter);
+        filter.inbox = is_inbox.then(|| Reviewer { id: asker.principal.id, role: asker.principal.role });
         list(asker, &filter, sort.into(), first, after.as_deref(), &wanted).await.map_err(error::from_read)
     }
 

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{
-    filter::{Filter, Sort},
+    filter::{Filter, Reviewer, Sort},
     row::{self, COLUMNS, ConsultationRow, HistoryRow, VoteRow},
 };
 use crate::page::Cursor;
@@ -106,6 +106,9 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
             .push_bind(reviewer);
         query.push("))");
     }
+    if let Some(reviewer) = filter.inbox {
+        waiting_for(query, reviewer);
+    }
     if let Some(priority) = filter.priority {
         query.push(" and priority >= ").push_bind(row::rank(priority));
     }
@@ -115,6 +118,18 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(due) = filter.due_before {
         query.push(" and deadline < ").push_bind(due).push(" and clock_stopped_at is null");
     }
+}
+
+/// Those that are pending, that the person may answer, and has not.
+fn waiting_for(query: &mut QueryBuilder<Postgres>, Reviewer { id, role }: Reviewer) {
+    query.push(" and state = 'pending' and not (four_eyes and (requested_by = ").push_bind(id);
+    query.push(" or key_made_by is not distinct from ").push_bind(id);
+    query.push(")) and not exists (select from read.consultation_vote v where v.consultation_id = c.id and v.voter = ");
+    query.push_bind(id).push(")");
+    query.push(" and (id in (select consultation_id from read.consultation_reviewer where user_id = ").push_bind(id);
+    query.push(") or not counts_seats and (everyone or roles @> array[").push_bind(role.as_str());
+    query.push("] or groups && array(select group_id from read.group_member where user_id = ").push_bind(id);
+    query.push(")) and (claimed_by is null or claimed_by = ").push_bind(id).push("))");
 }
 
 /// When a consultation of the tenant last changed.

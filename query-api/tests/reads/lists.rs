@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use docket_platform::auth::{Principal, Role};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
@@ -72,6 +73,47 @@ async fn a_list_holds_what_is_asked_for_in_the_order_that_is_asked_for() {
     let strangers = world.token(THEIRS).await;
     assert_eq!(page(&world, &strangers, "").await.0, ["theirs"]);
     assert_eq!(page(&world, &strangers, &format!("?reviewer={grace}")).await.0, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_inbox_holds_what_waits_for_whoever_asks() {
+    let world = World::new().await;
+    let ids = five(&world).await;
+    let grace = person(2);
+    let group = person(70);
+    let token = world.token_of(Principal::member(grace, OURS, Role::Reviewer)).await;
+    let inbox = async || page(&world, &token, "?inbox=true").await.0;
+    assert_eq!(inbox().await, ["case 3", "case 2", "case 1", "case 0"], "any reviewer may, and one is in her hands");
+    let of = |n: usize, what: &str| format!("update read.consultation_v1 set {what} where id = '{}'", ids[n]);
+    // Others are named: by role, by a group that is not hers, by name; the last one names her.
+    world.run(&of(0, "everyone = false, roles = '{admin}'")).await;
+    world.run(&of(1, &format!("everyone = false, groups = '{{{group}}}'"))).await;
+    world.run(&of(2, &format!("claimed_by = '{}'", person(9)))).await;
+    world.run(&of(3, "everyone = false")).await;
+    assert_eq!(inbox().await, ["case 3"]);
+    world.run(&of(0, "roles = '{reviewer}'")).await;
+    world
+        .run(&format!(
+            "insert into read.group_member_v1 (tenant, group_id, user_id, shard, since) values ('{OURS}', '{group}', '{grace}', 0, now())"
+        ))
+        .await;
+    assert_eq!(inbox().await, ["case 3", "case 1", "case 0"]);
+    // Whose seats are counted, those answer.
+    world.run(&of(1, "counts_seats = true")).await;
+    world.run(&of(0, &format!("requested_by = '{grace}'"))).await;
+    assert_eq!(inbox().await, ["case 3"]);
+    world.run(&of(0, "four_eyes = false")).await;
+    world
+        .run(&format!(
+            "insert into read.consultation_vote_v1 (consultation_id, voter, tenant, shard, version, at)
+                 values ('{}', '{grace}', '{OURS}', 0, 2, now())",
+            ids[3]
+        ))
+        .await;
+    assert_eq!(inbox().await, ["case 0"], "on the other she has voted");
+    let query = "{ consultations(filter: {inbox: true}) { edges { node { title } } } }";
+    let shown = world.query(&token, query).await.0;
+    assert_eq!(shown["consultations"]["edges"][0]["node"]["title"], "case 0");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ const NEW: &str = "insert into {schema}.consultation_v1
          deadline = excluded.deadline, priority = excluded.priority, labels = excluded.labels,
          callback_url = excluded.callback_url, supersedes = excluded.supersedes, template_name = excluded.template_name,
          template_version = excluded.template_version, updated_at = excluded.updated_at,
-         terms = null, answer_kind = 'approval', four_eyes = true, groups = '{}', roles = '{}', subject = null, subject_name = null,
+         terms = null, answer_kind = 'approval', four_eyes = true, counts_seats = false, groups = '{}', roles = '{}', subject = null, subject_name = null,
          request_terms_version = 1, added_reviewers = '{}', claimed_by = null, claimed_by_name = null, open_question_count = 0,
          clock_stopped_at = null, ended_at = null, decision = null, content = null, rule = null, request_version = null,
          ended_by = null, ended_by_name = null, agreed = '{}', outcome_comment = null, withdrawal_reason = null, comment_count = 0,
@@ -55,6 +55,7 @@ const CHANGED: &str = "update {schema}.consultation_v1 c set
          terms = coalesce(p.terms, c.terms),
          answer_kind = coalesce(p.answer_kind, c.answer_kind),
          four_eyes = coalesce(p.four_eyes, c.four_eyes),
+         counts_seats = coalesce(p.counts_seats, c.counts_seats),
          groups = coalesce(p.groups::uuid[], c.groups),
          roles = coalesce(p.roles::text[], c.roles),
          everyone = c.everyone and coalesce(p.everyone, true),
@@ -74,11 +75,11 @@ const CHANGED: &str = "update {schema}.consultation_v1 c set
                  $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::uuid[], $14::text[], $15::text[],
                  $16::text[], $17::text[], $18::text[], $19::text[], $20::boolean[], $21::text[], $22::text[], $23::boolean[],
                  $24::uuid[], $25::text[], $26::bigint[], $27::integer[], $28::boolean[], $29::uuid[], $30::text[], $31::text[],
-                 $32::smallint[], $33::text[], $34::boolean[], $35::timestamptz[], $36::timestamptz[])
+                 $32::smallint[], $33::text[], $34::boolean[], $35::timestamptz[], $36::timestamptz[], $37::boolean[])
          as p (id, before, version, updated_at, comments, late_responses, state, ended_at, decision, content, rule, request_version,
                ended_by, ended_by_name, agreed, outcome_comment, withdrawal_reason, terms, answer_kind, four_eyes, groups, roles,
                everyone, subject, subject_name, terms_version, questions, claims, claimed_by, claimed_by_name, unclaimed, priority,
-               added, resumed, deadline, stopped)
+               added, resumed, deadline, stopped, counts_seats)
      where c.id = p.id and c.version = p.before and (p.state is null or c.state = 'pending')";
 
 const HISTORY: &str = "insert into {schema}.consultation_history_v1
@@ -237,6 +238,7 @@ async fn patch(schema: &Schema, connection: &mut PgConnection, rows: &[(Uuid, &R
         .bind(column(rows, |(_, row)| row.resumed.is_some()))
         .bind(column(rows, |(_, row)| row.resumed.flatten()))
         .bind(column(rows, |(_, row)| row.stopped))
+        .bind(column(rows, |(_, row)| terms(row, |terms| Some(terms.counts_seats))))
         .execute(connection)
         .await?
         .rows_affected();

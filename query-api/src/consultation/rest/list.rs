@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::fresh;
 use crate::{
     consultation::{
-        filter::{Filter, Sort},
+        filter::{Filter, Reviewer, Sort},
         rows,
     },
     page::Page,
@@ -53,6 +53,7 @@ pub struct Wanted {
     requested_by: Option<Uuid>,
     external_id: Option<String>,
     priority: Option<String>,
+    inbox: Option<bool>,
     unclaimed: Option<bool>,
     updated_after: Option<DateTime<Utc>>,
     due_before: Option<DateTime<Utc>>,
@@ -105,6 +106,7 @@ impl Wanted {
             requested_by: self.requested_by,
             external_id: self.external_id.clone(),
             priority: self.priority.as_deref().map(|text| word::<Priority>("priority", text)).transpose()?,
+            inbox: self.inbox.unwrap_or(false).then(|| Reviewer { id: principal.id, role: principal.role }),
             unclaimed: self.unclaimed.unwrap_or(false),
             updated_after: self.updated_after,
             due_before: self.due_before,
@@ -138,6 +140,7 @@ impl Wanted {
         ("requested_by" = Option<Uuid>, Query, description = "Asked by this user or key"),
         ("external_id" = Option<String>, Query, description = "With this name given by the asker"),
         ("priority" = Option<String>, Query, description = "Of this priority or a higher one"),
+        ("inbox" = Option<bool>, Query, description = "Those alone that wait for an answer of whoever asks: by name, by group, by role, or as any reviewer"),
         ("unclaimed" = Option<bool>, Query, description = "In nobody's hands"),
         ("updated_after" = Option<String>, Query, description = "Changed after this instant"),
         ("due_before" = Option<String>, Query, description = "Due before this instant"),
