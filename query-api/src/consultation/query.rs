@@ -54,7 +54,7 @@ impl ConsultationQuery {
         let filter = filter.unwrap_or_default();
         let is_inbox = filter.inbox.unwrap_or(false);
         let mut filter = Filter::from(filter);
-        filter.inbox = is_inbox.then(|| Reviewer { id: asker.principal.id, role: asker.principal.role });
+        filter.inbox = is_inbox.then_some(Reviewer { id: asker.principal.id, role: asker.principal.role });
         list(asker, &filter, sort.into(), first, after.as_deref(), &wanted).await.map_err(error::from_read)
     }
 

@@ -106,7 +106,7 @@ impl Wanted {
             requested_by: self.requested_by,
             external_id: self.external_id.clone(),
             priority: self.priority.as_deref().map(|text| word::<Priority>("priority", text)).transpose()?,
-            inbox: self.inbox.unwrap_or(false).then(|| Reviewer { id: principal.id, role: principal.role }),
+            inbox: self.inbox.unwrap_or(false).then_some(Reviewer { id: principal.id, role: principal.role }),
             unclaimed: self.unclaimed.unwrap_or(false),
             updated_after: self.updated_after,
             due_before: self.due_before,
