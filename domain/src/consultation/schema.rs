@@ -15,7 +15,7 @@ use super::{
 
 const MAX_SCHEMA_BYTES: usize = 32 * 1024;
 /// What a schema may come to, in values, once every reference is followed.
-const MAX_EXPANDED: u64 = 5_000;
+const MAX_EXPANDED: u64 = 1_000;
 /// How deep it may be nested so.
 const MAX_OPEN: usize = 500;
 /// Faults of data that are told.
@@ -25,6 +25,8 @@ const MAX_FAULT_CHARS: usize = 200;
 const BY_NAME: [&str; 5] = ["$dynamicRef", "$recursiveRef", "$dynamicAnchor", "$recursiveAnchor", "$anchor"];
 /// Keywords that hold data, in which nothing refers to anything.
 const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
+/// Keywords whose members are schemas by name: no name among them is a keyword.
+const NAMES: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Checks a schema.
@@ -37,7 +39,7 @@ pub(super) fn check(field: &'static str, schema: &Value) -> Result<(), Refusal> 
         return invalid(field, format!("must be of the dialect {DIALECT}"));
     }
     let mut walk = Walk { field, root: schema, costs: HashMap::new(), open: HashSet::new() };
-    if walk.cost(schema)? > MAX_EXPANDED {
+    if walk.cost(schema, false)? > MAX_EXPANDED {
         return invalid(field, format!("comes to more than {MAX_EXPANDED} values once its references are followed"));
     }
     compile(field, schema).map(drop)
@@ -77,15 +79,15 @@ fn cut(text: &str) -> String {
 struct Walk<'a> {
     field: &'static str,
     root: &'a Value,
-    /// By place in memory: what each value comes to.
-    costs: HashMap<*const Value, u64>,
-    open: HashSet<*const Value>,
+    /// By place in memory, and whether its members are names: what each value comes to.
+    costs: HashMap<(*const Value, bool), u64>,
+    open: HashSet<(*const Value, bool)>,
 }
 
 impl<'a> Walk<'a> {
-    /// How many values it comes to with all that it refers to. The depth is bounded: by that of the schema times its references.
-    fn cost(&mut self, value: &'a Value) -> Result<u64, Refusal> {
-        let place: *const Value = value;
+    /// How many values it comes to with all that it refers to; `names`: its members are schemas by name.
+    fn cost(&mut self, value: &'a Value, names: bool) -> Result<u64, Refusal> {
+        let place = (std::ptr::from_ref(value), names);
         if let Some(known) = self.costs.get(&place) {
             return Ok(*known);
         }
@@ -99,12 +101,13 @@ impl<'a> Walk<'a> {
         match value {
             Value::Array(items) => {
                 for item in items {
-                    cost = cost.saturating_add(self.cost(item)?);
+                    cost = cost.saturating_add(self.cost(item, false)?);
                 }
             }
             Value::Object(members) => {
                 for (key, member) in members {
-                    cost = cost.saturating_add(self.member(value, key, member)?);
+                    let more = if names { self.cost(member, false)? } else { self.member(value, key, member)? };
+                    cost = cost.saturating_add(more);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -124,7 +127,7 @@ impl<'a> Walk<'a> {
                     "may refer to nothing but its own parts, by pointers such as `#/$defs/name`",
                 );
             };
-            return self.cost(target);
+            return self.cost(target, false);
         }
         let renamed = key == "$id" && !std::ptr::eq(holder, self.root);
         if renamed || (BY_NAME.contains(&key) && member.is_string()) {
@@ -133,7 +136,7 @@ impl<'a> Walk<'a> {
         if DATA.contains(&key) {
             return Ok(1);
         }
-        self.cost(member)
+        self.cost(member, NAMES.contains(&key))
     }
 }
 

@@ -176,6 +176,19 @@ fn a_schema_refers_to_itself_only_ends_and_is_read_in_bounded_time() {
         defs.insert(format!("d{n}"), json!({"allOf": [below, below]}));
     }
     refuses(json!({"$defs": defs, "$ref": "#/$defs/d39"}));
+    // The same where names look like keywords that hold data.
+    let mut defs = serde_json::Map::from_iter([("d0".to_owned(), json!({"type": "integer"}))]);
+    for n in 1..40 {
+        let below = json!({"$ref": format!("#/$defs/d{}", n - 1)});
+        defs.insert(format!("d{n}"), json!({"properties": {"default": {"allOf": [below, below]}}}));
+    }
+    refuses(json!({"$defs": defs, "$ref": "#/$defs/d39"}));
+    refuses(json!({"properties": {"const": {"$ref": "#"}}}));
+    refuses(json!({"$defs": {"enum": {"$ref": "https://example.com"}}}));
+    // A property may have any name.
+    story(AnswerKind::Form {
+        schema: json!({"properties": {"$anchor": {"type": "string"}, "$id": {"type": "string"}}}),
+    });
     // What looks like a reference and is data, is data.
     story(AnswerKind::Form { schema: json!({"const": {"$ref": "https://example.com"}}) });
     story(AnswerKind::Form {
