@@ -58,6 +58,9 @@ begin
             add column clock_stopped_at      timestamptz,
             add column content               text,                           -- what else was decided; JSON
             add column agreed                uuid[] not null default ''{}''', place);
+        execute format('create index on %I.consultation_v1 (tenant, updated_at desc, id desc)', place);
+        execute format('create index on %I.consultation_v1 (tenant, deadline, id) where deadline is not null', place);
+        execute format('create index on %I.consultation_v1 (tenant, ended_at) where ended_at is not null', place);
         execute format('update %I.consultation_v1 set everyone = false where reviewers <> ''{}''', place);
         execute format('alter table %I.consultation_history_v1
             add column to_id uuid, add column to_name text, add column details text', place);

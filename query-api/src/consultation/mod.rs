@@ -11,6 +11,7 @@ pub mod rest;
 mod row;
 pub mod rows;
 mod subscription;
+mod times;
 
 pub use graphql::Consultation;
 pub use history::{Histories, Votes};

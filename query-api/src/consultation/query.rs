@@ -1,22 +1,27 @@
 //! The root fields that read consultations. Owns the way from arguments to rows: position, page, filter.
 
 use async_graphql::{Context, Object, Result, connection::Connection};
+use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{Category, StreamId};
 use docket_log::Position;
-use docket_platform::auth::permissions::Action;
+use docket_platform::{auth::permissions::Action, clock};
 use uuid::Uuid;
 
 use super::{
     filter::{Filter, Reviewer, Sort},
     graphql::{Consultation, ConsultationFilter, ConsultationSort, ConsultationStats},
     rows,
+    times::{DecisionTime, DecisionTimesBy, decision_times},
 };
 use crate::{
-    graphql::{Asker, error},
+    graphql::{Asker, Instant, error},
     page::{self, Page},
     position::{CONSULTATION, CONSULTATION_STATS, Entered, Source},
     read::ReadError,
 };
+
+/// Over how much time is told, where nothing is said.
+const SPAN: TimeDelta = TimeDelta::days(30);
 
 /// The root fields of this feature.
 #[derive(Debug, Default)]
@@ -56,6 +61,28 @@ impl ConsultationQuery {
         let mut filter = Filter::from(filter);
         filter.inbox = is_inbox.then_some(Reviewer { id: asker.principal.id, role: asker.principal.role });
         list(asker, &filter, sort.into(), first, after.as_deref(), &wanted).await.map_err(error::from_read)
+    }
+
+    /// How long decisions took that ended in a span of time.
+    #[graphql(complexity = "usize::try_from(limit).unwrap_or(100) * child_complexity + 10")]
+    async fn decision_times(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "By what they are told apart.")] by: DecisionTimesBy,
+        #[graphql(desc = "Ended from this instant on; 30 days before `until` if not given.")] since: Option<Instant>,
+        #[graphql(desc = "Ended before this instant; now if not given.")] until: Option<Instant>,
+        #[graphql(
+            default = 20,
+            desc = "At most this many, up to 100; those with the most first, days in their order."
+        )]
+        limit: i32,
+        #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
+    ) -> Result<Vec<DecisionTime>> {
+        let asker = Asker::who_may(context, Action::Read)?;
+        let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
+        let until = until.map_or_else(clock::now, |until| until.0);
+        let since = since.map(|since| since.0).or_else(|| until.checked_sub_signed(SPAN)).unwrap_or(until);
+        times(asker, by, (since, until), limit, &wanted).await.map_err(error::from_read)
     }
 
     /// Counts over all consultations of the organisation.
@@ -102,6 +129,19 @@ async fn list(
     let mut entered = enter(asker, CONSULTATION, wanted, None).await?;
     let found = asker.gate.reads().guard(rows::page(&mut entered.tx, filter, sort, page.after, page.limit())).await?;
     Ok(page.connection(found, |view| (sort.place(&view), Consultation::from(view))))
+}
+
+async fn times(
+    asker: &Asker,
+    by: DecisionTimesBy,
+    (since, until): (DateTime<Utc>, DateTime<Utc>),
+    limit: i32,
+    wanted: &Position,
+) -> Result<Vec<DecisionTime>, ReadError> {
+    let limit = i64::try_from(page::limit(limit)?).unwrap_or(i64::MAX);
+    let mut entered = enter(asker, CONSULTATION, wanted, None).await?;
+    let found = decision_times(&mut entered.tx, by, since, until, limit);
+    Ok(asker.gate.reads().guard(found).await?)
 }
 
 async fn stats(asker: &Asker, wanted: &Position) -> Result<ConsultationStats, ReadError> {

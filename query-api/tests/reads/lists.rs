@@ -238,3 +238,49 @@ async fn a_wait_ends_with_what_there_is_and_thousands_wait_without_the_database(
         assert_eq!(get(&world, &token, &format!("/{id}?wait={wrong}")).await.status(), StatusCode::BAD_REQUEST);
     }
 }
+
+#[tokio::test]
+async fn how_long_decisions_took_is_told_by_label_reviewer_and_day() {
+    let world = World::new().await;
+    let token = world.token(OURS).await;
+    for (n, (state, minutes, reviewer)) in
+        [("responded", 10, 2), ("responded", 20, 2), ("responded", 60, 3), ("timed_out", 90, 2)].into_iter().enumerate()
+    {
+        let (id, _) = world.asked(OURS, &Asked::titled(format!("case {n}"))).await;
+        let ended_by = if state == "responded" { format!("'{}'", person(reviewer)) } else { "null".to_owned() };
+        world
+            .run(&format!(
+                "update read.consultation_v1 set state = '{state}', requested_at = '2026-03-0{day}T12:00:00Z',
+                     ended_at = '2026-03-0{day}T12:00:00Z'::timestamptz + interval '{minutes} minutes', ended_by = {ended_by},
+                     ended_by_name = 'Reviewer {reviewer}', decision = 'approve', rule = 'any_one', request_version = 1,
+                     labels = '{{release}}', late_response_count = {late} where id = '{id}'",
+                day = 1 + n / 2,
+                late = u8::from(state == "timed_out"),
+            ))
+            .await;
+    }
+    let told = async |by: &str| {
+        let query = format!(
+            r#"{{ decisionTimes(by: {by}, since: "2026-03-01T00:00:00Z", until: "2026-04-01T00:00:00Z") {{
+                 key name decided p50Seconds p90Seconds timedOut lateAnswered }} }}"#
+        );
+        world.query(&token, &query).await.0["decisionTimes"].clone()
+    };
+    let all = serde_json::json!([{
+        "key": "release", "name": null, "decided": 3, "p50Seconds": 1200.0, "p90Seconds": 3120.0, "timedOut": 1, "lateAnswered": 1,
+    }]);
+    assert_eq!(told("LABEL").await, all);
+    let by_reviewer = told("REVIEWER").await;
+    let names: Vec<_> =
+        by_reviewer.as_array().unwrap().iter().map(|one| (one["name"].clone(), one["p50Seconds"].clone())).collect();
+    assert_eq!(names, [("Reviewer 2".into(), 900.0.into()), ("Reviewer 3".into(), 3600.0.into())]);
+    let days = told("DAY").await;
+    assert_eq!(
+        (&days[0]["key"], &days[1]["key"], &days[0]["timedOut"]),
+        (&"2026-03-02".into(), &"2026-03-01".into(), &1.into())
+    );
+    // By themselves: the last thirty days, in which nothing ended.
+    let none = world.query(&token, "{ decisionTimes(by: LABEL) { key } }").await.0;
+    assert_eq!(none["decisionTimes"], serde_json::json!([]));
+    assert_eq!(world.refused(&token, "{ decisionTimes(by: DAY, limit: 101) { key } }").await.1, "INVALID_ARGUMENT");
+}
