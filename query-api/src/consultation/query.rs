@@ -141,7 +141,7 @@ async fn times(
     let limit = i64::try_from(page::limit(limit)?).unwrap_or(i64::MAX);
     let mut entered = enter(asker, CONSULTATION, wanted, None).await?;
     let found = decision_times(&mut entered.tx, by, since, until, limit);
-    Ok(asker.gate.reads().guard(found).await?)
+    asker.gate.reads().guard(found).await
 }
 
 async fn stats(asker: &Asker, wanted: &Position) -> Result<ConsultationStats, ReadError> {
