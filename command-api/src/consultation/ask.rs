@@ -260,14 +260,21 @@ pub(super) async fn ask(
     request: Request,
 ) -> Result<(StatusCode, Done), RouteError> {
     let supersedes = request.supersedes;
-    let command = command(state, principal, by.clone(), request).await?;
     // Invented once: every attempt of this request writes the same stream.
     let id =
-        command.external_id.as_deref().map_or_else(ids::new_id, |external_id| stream_of(principal.tenant, external_id));
-    if let Some(older) = supersedes {
-        can_be_superseded(state, context, principal, older, id).await?;
-    }
-    let done = run::run(state, context, id, command.into()).await?;
+        request.external_id.as_deref().map_or_else(ids::new_id, |external_id| stream_of(principal.tenant, external_id));
+    let looked_up = async {
+        let command = command(state, principal, by.clone(), request).await?;
+        if let Some(older) = supersedes {
+            can_be_superseded(state, context, principal, older, id).await?;
+        }
+        Ok(command)
+    };
+    let done = match looked_up.await {
+        Ok(command) => run::run(state, context, id, command.into()).await?,
+        // What was asked before is answered as it was, whoever has left since.
+        Err(error) => run::as_before(state, context, id, error).await?,
+    };
     faults::step("ask.before_supersession");
     if let Some(older) = supersedes {
         supersede(state, context, by, older).await?;

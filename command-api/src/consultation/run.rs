@@ -2,7 +2,7 @@
 
 use axum::{http::StatusCode, response::Response};
 use docket_domain::{
-    consultation::{Command, Consultation, Refusal, Standing, decide, view::ConsultationView},
+    consultation::{Command, Consultation, Expire, Refusal, Standing, decide, view::ConsultationView},
     identity::Organisation,
 };
 use docket_events::{Category, StreamId, consultation::Person};
@@ -79,6 +79,19 @@ pub(super) async fn in_standing(
 /// The same request for another stream: nothing that was said of the first holds for it.
 pub(super) fn for_another(context: &CommandContext) -> CommandContext {
     CommandContext { idempotency: None, if_match: None, status: Statuses::default(), ..context.clone() }
+}
+
+/// The answer to a command that was done before, under its key or on the stream that it names again; `error` if it was not.
+pub(super) async fn as_before(
+    state: &State,
+    context: &CommandContext,
+    id: Uuid,
+    error: RouteError,
+) -> Result<Done, RouteError> {
+    match run(state, context, id, Expire.into()).await {
+        Err(RouteError::Refused(Refusal::NotFound)) => Err(error),
+        done => done,
+    }
 }
 
 /// The groups that somebody belongs to.

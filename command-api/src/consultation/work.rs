@@ -65,20 +65,25 @@ struct Information {
     text: String,
 }
 
-/// The member to whom the consultation `id` is given; of one that is not there nothing else is said.
-async fn receiver(
+/// Why a consultation is not given to somebody, unless it was, by this very command; of one that is not there nothing else is said.
+async fn not_given(
     state: &State,
     context: &CommandContext,
     id: Uuid,
-    user: Uuid,
-) -> Result<(Person, Standing), RouteError> {
-    match member(state, context.tenant, user).await {
-        Err(error @ RouteError::Wrong { .. }) => {
-            run::run(state, &run::for_another(context), id, consultation::Expire.into()).await?;
-            Err(error)
+    error: RouteError,
+) -> Result<Response, RouteError> {
+    let is_repeated = match &context.idempotency {
+        Some(key) => {
+            let answered = async { Ok(state.store.answered(key.id).await?.is_some()) };
+            state.guarded(answered).await?
         }
-        found => found,
+        None => false,
+    };
+    if is_repeated {
+        return Ok(run::as_before(state, context, id, error).await?.ok());
     }
+    run::run(state, &run::for_another(context), id, consultation::Expire.into()).await?;
+    Err(error)
 }
 
 /// A member as events name them, and what they are in the organisation.
@@ -151,7 +156,10 @@ async fn assign(
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
     let context = envelope.context(hash, Statuses::default());
-    let (to, of_whom) = receiver(&state, &context, id, to).await?;
+    let (to, of_whom) = match member(&state, context.tenant, to).await {
+        Ok(found) => found,
+        Err(error) => return not_given(&state, &context, id, error).await,
+    };
     let command = |standing| {
         let (by, to, of_whom) = (by.clone(), to.clone(), of_whom.clone());
         consultation::Assign { by, standing, to, of_whom }.into()
@@ -176,7 +184,10 @@ async fn delegate(
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
     let context = envelope.context(hash, Statuses::default());
-    let (to, _) = receiver(&state, &context, id, to).await?;
+    let (to, _) = match member(&state, context.tenant, to).await {
+        Ok(found) => found,
+        Err(error) => return not_given(&state, &context, id, error).await,
+    };
     let command = |standing| consultation::Delegate { by: by.clone(), standing, to: to.clone() }.into();
     let done = run::in_standing(&state, &envelope.principal, &context, id, command);
     Ok(done.await?.ok())

@@ -259,6 +259,28 @@ async fn who_left_or_belongs_to_another_tenant_cannot_be_asked() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_answered_as_it_was_whoever_has_left_since() {
+    let office = Office::new().await;
+    let [grace, edsger, _] = &office.reviewers[..] else { panic!("three") };
+    let key = [("idempotency-key", "k")];
+    let body = json!({ "title": "t", "reviewers": [grace.id, edsger.id], "external_id": "pr-7" });
+    let ask = async |key: &[(&str, &str)]| office.app.post_with(&office.asker, CONSULTATIONS, &body, key).await;
+    let id = ask(&key).await.expect(201).id();
+    let to = json!({ "to": grace.id });
+    let assign =
+        async |key: &[(&str, &str)]| office.app.post_with(&office.asker, &path(id, "assignment"), &to, key).await;
+    assign(&key).await.expect(200);
+    let place = format!("/api/v1/members/{}", grace.id);
+    office.app.call(Some(&office.admin), "DELETE", &place, &Value::Null, &[]).await.expect(200);
+    assert_eq!(ask(&key).await.expect(201).id(), id, "by its key");
+    assert_eq!(ask(&[]).await.expect(200).id(), id, "by the asker's own name for it");
+    assert_eq!(assign(&key).await.expect(200).body["claimed_by"]["id"], json!(grace.id));
+    Office::refused_field(assign(&[]).await, "to");
+    Office::refused_field(office.ask(json!({ "reviewers": [grace.id] })).await, "reviewers");
+    assert_eq!(office.app.events_of(id).await, ["requested", "assigned"]);
+}
+
+#[tokio::test]
 async fn times_that_do_not_exist_and_urls_that_are_none_are_named() {
     let office = Office::new().await;
     for (field, more) in [
