@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    support::{World, person},
+    support::{Asked, World, person},
     websocket::Client,
 };
 
@@ -113,4 +113,23 @@ async fn an_event_in_the_journal_closes_open_sockets() {
     kept.go_on(&world).await;
     stop.cancel();
     following.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_that_waits_ends_with_its_session() {
+    let world = World::new().await;
+    let (id, _) = world.asked(OURS, &Asked::titled("slow")).await;
+    let token = world.token_of(access(7)).await;
+    let url = world.url(&format!("/api/v1/consultations/{id}?wait=60"));
+    let wait = world.http.get(url).bearer_auth(&token).send();
+    let end = async {
+        // So that it waits by then; what ends before that is refused all the same.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = Instant::now();
+        world.keys.revocations().add([(Revocation::Session(Uuid::from_u128(7)), now + Duration::from_secs(60))], now);
+    };
+    let (answer, ()) = timeout(Duration::from_secs(30), async { tokio::join!(wait, end) }).await.expect("an end");
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 401);
+    assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["code"], "token_revoked");
 }
