@@ -217,7 +217,8 @@ async fn too_late(stage: &Stage, ada: &Actor, grace: &Actor) -> anyhow::Result<(
     say("");
     say("Its history, for good:");
     for entry in shown["history"].as_array().into_iter().flatten() {
-        let by = entry.pointer("/by/name").and_then(Value::as_str).unwrap_or("the clock");
+        let nobody = if word(entry, "/kind") == "terms_set" { "with the request" } else { "the clock" };
+        let by = entry.pointer("/by/name").and_then(Value::as_str).unwrap_or(nobody);
         say(&format!("  {}  {:<24} {by}", word(entry, "/at"), word(entry, "/kind")));
     }
     Ok(())
