@@ -16,15 +16,17 @@ create table read.consultation_vote_v1 (
     primary key (consultation_id, voter)
 );
 
--- Who is named to answer, by now: reviewers, seats, whom escalations added, and whom others delegated to in their place.
+-- Who is named to answer, by now: reviewers, seats, whom escalations added, and whom others delegated to; and who delegated, and answers no
+-- more even where everybody else may.
 create table read.consultation_reviewer_v1 (
     consultation_id uuid not null,
     user_id         uuid not null,
     tenant          uuid not null,
     shard           smallint not null,
+    answers         boolean not null,
     primary key (consultation_id, user_id)
 );
-create index consultation_reviewer_v1_user on read.consultation_reviewer_v1 (tenant, user_id, consultation_id);
+create index consultation_reviewer_v1_user on read.consultation_reviewer_v1 (tenant, user_id, consultation_id) where answers;
 
 do $$
 declare
@@ -79,8 +81,8 @@ begin
         execute format('insert into %I.consultation_vote_v1 (consultation_id, voter, tenant, shard, version, by_name, at, decision, comment)
             select consultation_id, by_id, tenant, shard, version, by_name, at, decision, comment
             from %I.consultation_history_v1 where kind = ''vote_cast'' and by_id is not null', place, place);
-        execute format('insert into %I.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard)
-            select id, reviewer, tenant, shard from %I.consultation_v1, unnest(reviewers) as reviewer', place, place);
+        execute format('insert into %I.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard, answers)
+            select id, reviewer, tenant, shard, true from %I.consultation_v1, unnest(reviewers) as reviewer', place, place);
     end loop;
     select home into place from read.generation where projection = 'consultation' and state = 'live';
     foreach name in array array['consultation', 'consultation_history'] loop

@@ -34,7 +34,7 @@ pub struct Batch {
     pub(super) history: Vec<HistoryRow>,
     /// By consultation and voter; none: the vote does not count any more.
     pub(super) votes: BTreeMap<(Uuid, Uuid), (Uuid, u16, Option<Vote>)>,
-    /// By consultation and user: whether the user is named to answer.
+    /// By consultation and user: whether the user answers, as one who is named, or does no more, as one who delegated.
     pub(super) reviewers: BTreeMap<(Uuid, Uuid), (Uuid, u16, bool)>,
 }
 
@@ -314,9 +314,9 @@ impl Batch {
     /// What an event says of votes and reviewers.
     fn fold(&mut self, event: &Recorded, data: &ConsultationEvent) {
         let (id, tenant, shard) = (event.stream.id, event.tenant, event.shard);
-        let mut names = |users: &[Uuid], named: bool| {
+        let mut names = |users: &[Uuid], answers: bool| {
             for user in users {
-                self.reviewers.insert((id, *user), (tenant, shard, named));
+                self.reviewers.insert((id, *user), (tenant, shard, answers));
             }
         };
         match data {

@@ -102,7 +102,7 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(reviewer) = filter.reviewer {
         query.push(" and (claimed_by = ").push_bind(reviewer);
         query
-            .push(" or id in (select consultation_id from read.consultation_reviewer where user_id = ")
+            .push(" or id in (select consultation_id from read.consultation_reviewer where answers and user_id = ")
             .push_bind(reviewer);
         query.push("))");
     }
@@ -124,12 +124,16 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
 fn waiting_for(query: &mut QueryBuilder<Postgres>, Reviewer { id, role }: Reviewer) {
     query.push(" and state = 'pending' and not (four_eyes and (requested_by = ").push_bind(id);
     query.push(" or key_made_by is not distinct from ").push_bind(id);
-    query.push(")) and not exists (select from read.consultation_vote v where v.consultation_id = c.id and v.voter = ");
-    query.push_bind(id).push(")");
-    query.push(" and (id in (select consultation_id from read.consultation_reviewer where user_id = ").push_bind(id);
-    query.push(") or not counts_seats and (everyone or roles @> array[").push_bind(role.as_str());
-    query.push("] or groups && array(select group_id from read.group_member where user_id = ").push_bind(id);
-    query.push(")) and (claimed_by is null or claimed_by = ").push_bind(id).push("))");
+    query.push(")) and (counts_seats or claimed_by is null or claimed_by = ").push_bind(id);
+    query.push(") and not exists (select from read.consultation_vote v where v.consultation_id = c.id and v.voter = ");
+    query.push_bind(id);
+    // Named, or one of those who are not told apart; unless the person has delegated it.
+    query.push(") and coalesce((select r.answers from read.consultation_reviewer r where r.consultation_id = c.id and r.user_id = ");
+    query.push_bind(id).push("), not counts_seats and (everyone or roles @> array[").push_bind(role.as_str());
+    query
+        .push("] or groups && array(select group_id from read.group_member where user_id = ")
+        .push_bind(id)
+        .push(")))");
 }
 
 /// When a consultation of the tenant last changed.

@@ -40,8 +40,8 @@ async fn five(world: &World) -> Vec<Uuid> {
              update read.consultation_v1 set labels = '{{release}}', priority = 3, deadline = '2030-01-01Z',
                  updated_at = '2026-02-01Z' where id = '{}';
              update read.consultation_v1 set claimed_by = '{}', claimed_by_name = 'Grace' where id = '{}';
-             insert into read.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard)
-                 select id, '{}', tenant, shard from read.consultation_v1 where id = '{}'",
+             insert into read.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard, answers)
+                 select id, '{}', tenant, shard, true from read.consultation_v1 where id = '{}'",
             ids[0], ids[1], person(2), ids[2], person(2), ids[3]
         ))
         .await;
@@ -98,6 +98,21 @@ async fn an_inbox_holds_what_waits_for_whoever_asks() {
         ))
         .await;
     assert_eq!(inbox().await, ["case 3", "case 1", "case 0"]);
+    // What somebody else has in hand waits for nobody else, unless each has a vote.
+    let other = person(9);
+    world.run(&of(3, &format!("claimed_by = '{other}'"))).await;
+    assert_eq!(inbox().await, ["case 1", "case 0"]);
+    world.run(&of(3, "counts_seats = true")).await;
+    assert_eq!(inbox().await, ["case 3", "case 1", "case 0"]);
+    // Whoever delegated it answers no more, though the role may.
+    let delegated = format!(
+        "insert into read.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard, answers)
+             values ('{}', '{grace}', '{OURS}', 0, false)",
+        ids[0]
+    );
+    world.run(&delegated).await;
+    assert_eq!(inbox().await, ["case 3", "case 1"]);
+    world.run(&format!("delete from read.consultation_reviewer_v1 where consultation_id = '{}'", ids[0])).await;
     // Whose seats are counted, those answer.
     world.run(&of(1, "counts_seats = true")).await;
     world.run(&of(0, &format!("requested_by = '{grace}'"))).await;

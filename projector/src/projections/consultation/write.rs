@@ -103,13 +103,11 @@ const VOID_VOTES: &str =
     "delete from {schema}.consultation_vote_v1 v using unnest($1::uuid[], $2::uuid[]) as g (id, voter)
      where v.consultation_id = g.id and v.voter = g.voter";
 
-const REVIEWERS: &str = "insert into {schema}.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard)
-     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[])
-     on conflict (consultation_id, user_id) do update set tenant = excluded.tenant, shard = excluded.shard";
-
-const NO_REVIEWERS: &str =
-    "delete from {schema}.consultation_reviewer_v1 r using unnest($1::uuid[], $2::uuid[]) as g (id, user_id)
-     where r.consultation_id = g.id and r.user_id = g.user_id";
+const REVIEWERS: &str =
+    "insert into {schema}.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard, answers)
+     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::boolean[])
+     on conflict (consultation_id, user_id) do update set
+         tenant = excluded.tenant, shard = excluded.shard, answers = excluded.answers";
 
 /// One column of an array parameter.
 fn column<T, C>(rows: &[T], of: impl FnMut(&T) -> C) -> Vec<C> {
@@ -298,44 +296,28 @@ async fn votes(schema: &Schema, connection: &mut PgConnection, batch: &Batch) ->
             .execute(&mut *connection)
             .await?;
     }
-    forget(schema, connection, VOID_VOTES, &void).await
-}
-
-async fn reviewers(schema: &Schema, connection: &mut PgConnection, batch: &Batch) -> Result<(), WriteError> {
-    let mut named: Vec<(Uuid, Uuid, Uuid, u16)> = Vec::new();
-    let mut gone: Vec<(Uuid, Uuid)> = Vec::new();
-    for ((id, user), (tenant, shard, is_named)) in &batch.reviewers {
-        if *is_named {
-            named.push((*id, *user, *tenant, *shard));
-        } else {
-            gone.push((*id, *user));
-        }
-    }
-    if !named.is_empty() {
-        sqlx::query(schema.sql(REVIEWERS))
-            .bind(column(&named, |(id, ..)| *id))
-            .bind(column(&named, |(_, user, ..)| *user))
-            .bind(column(&named, |(_, _, tenant, _)| *tenant))
-            .bind(column(&named, |(.., shard)| *shard as i16))
-            .execute(&mut *connection)
-            .await?;
-    }
-    forget(schema, connection, NO_REVIEWERS, &gone).await
-}
-
-/// Deletes rows by consultation and user.
-async fn forget(
-    schema: &Schema,
-    connection: &mut PgConnection,
-    statement: &'static str,
-    rows: &[(Uuid, Uuid)],
-) -> Result<(), WriteError> {
-    if !rows.is_empty() {
-        sqlx::query(schema.sql(statement))
-            .bind(column(rows, |(id, _)| *id))
-            .bind(column(rows, |(_, user)| *user))
+    if !void.is_empty() {
+        sqlx::query(schema.sql(VOID_VOTES))
+            .bind(column(&void, |(id, _)| *id))
+            .bind(column(&void, |(_, voter)| *voter))
             .execute(connection)
             .await?;
     }
+    Ok(())
+}
+
+async fn reviewers(schema: &Schema, connection: &mut PgConnection, batch: &Batch) -> Result<(), WriteError> {
+    if batch.reviewers.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = batch.reviewers.iter().collect();
+    sqlx::query(schema.sql(REVIEWERS))
+        .bind(column(&rows, |((id, _), _)| *id))
+        .bind(column(&rows, |((_, user), _)| *user))
+        .bind(column(&rows, |(_, (tenant, ..))| *tenant))
+        .bind(column(&rows, |(_, (_, shard, _))| *shard as i16))
+        .bind(column(&rows, |(_, (.., answers))| *answers))
+        .execute(connection)
+        .await?;
     Ok(())
 }
