@@ -87,6 +87,13 @@ impl State {
     }
 }
 
+impl State {
+    /// Who hands out changes, for those who want to know how many listen.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+}
+
 /// The routes. The process puts them behind its common middleware (`docket_platform::http::harden`).
 pub fn router(state: State) -> Router {
     let keys = Extension(state.door.authenticator.clone());

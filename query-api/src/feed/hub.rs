@@ -58,6 +58,11 @@ impl Hub {
         Some(tenants.channels.entry(tenant).or_insert_with(|| broadcast::Sender::new(self.buffer)).subscribe())
     }
 
+    /// How many subscribers and reads that wait listen for `tenant`.
+    pub fn listeners(&self, tenant: Uuid) -> usize {
+        self.tenants().channels.get(&tenant).map_or(0, broadcast::Sender::receiver_count)
+    }
+
     /// Whether anybody listens for `tenant`.
     pub(super) fn is_heard(&self, tenant: Uuid) -> bool {
         self.tenants().channels.contains_key(&tenant)

@@ -129,7 +129,7 @@ async fn replica(world: &World) -> (World, CancellationToken) {
     tokio::spawn(async move { revocations::follow(followed, &known, stopped).await });
     let (bell, shutdown) = (world.bell.clone(), docket_platform::Shutdown::new());
     let config = Config { loopback: true, ..Config::default() };
-    let address =
+    let (address, state) =
         serve_api(pool.clone(), authenticator.clone(), world.installation, bell.clone(), config, &shutdown).await;
     let world = World {
         owner: world.owner.clone(),
@@ -138,6 +138,7 @@ async fn replica(world: &World) -> (World, CancellationToken) {
         installation: world.installation,
         bell,
         address,
+        state,
         shutdown,
         keys: authenticator,
         http: world.http.clone(),

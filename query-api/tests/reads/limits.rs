@@ -178,7 +178,7 @@ async fn a_database_that_is_away_is_said_to_be_so_at_once() {
     let pool = Database::embedded(nowhere).pool(DbRole::Reader, 2, Duration::from_secs(2));
     let installation = Installation { id: Uuid::nil(), shards: 2, mode: Mode::Journal };
     let (keys, shutdown) = (Arc::new(keys()), Shutdown::new());
-    let address =
+    let (address, _) =
         serve_api(pool, keys.clone(), installation, Bell::new(Topic::Read), Config::default(), &shutdown).await;
     let principal = Principal::member(ids::new_id(), OURS, Role::Admin);
     let (token, _) = keys.issue(principal, clock::now(), Duration::from_secs(60)).await.unwrap();

@@ -206,10 +206,8 @@ async fn a_read_that_waits_is_answered_when_the_consultation_changes() {
     };
     assert_eq!(known("\"9\"").await.status(), StatusCode::OK, "another version is told at once");
     let end = async || {
-        // Not before both wait: what has changed by then is told without a wait.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.heard_by(OURS, 2).await;
         world.write(OURS, id, &Asked::titled("slow"), "commented").await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
         world.run(&format!("update read.consultation_v1 set ended_at = updated_at where id = '{id}'")).await;
         world.write(OURS, id, &Asked { state: "timed_out", ..Asked::titled("slow") }, "timed_out").await;
     };
@@ -237,7 +235,7 @@ async fn a_wait_ends_with_what_there_is_and_thousands_wait_without_the_database(
     let path = format!("/{id}?wait=60");
     let waiting = futures_util::future::join_all((0..1_000).map(|_| get(&world, &token, &path)));
     let others = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        world.heard_by(OURS, 1_000).await;
         // The pool has a handful of connections: whoever held one while waiting would keep this from being read.
         let read = get(&world, &token, &format!("/{id}")).await.status();
         world.run(&format!("update read.consultation_v1 set ended_at = updated_at where id = '{id}'")).await;

@@ -123,8 +123,7 @@ async fn a_read_that_waits_ends_with_its_session() {
     let url = world.url(&format!("/api/v1/consultations/{id}?wait=60"));
     let wait = world.http.get(url).bearer_auth(&token).send();
     let end = async {
-        // So that it waits by then; what ends before that is refused all the same.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        world.heard_by(OURS, 1).await;
         let now = Instant::now();
         world.keys.revocations().add([(Revocation::Session(Uuid::from_u128(7)), now + Duration::from_secs(60))], now);
     };

@@ -1,6 +1,10 @@
 //! A world for one test: a database of its own, a served query API, tokens, and a hand that writes rows like a projector.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{Category, ShardId, StreamId};
@@ -42,6 +46,7 @@ pub struct World {
     pub installation: Installation,
     pub bell: Bell,
     pub address: SocketAddr,
+    pub state: State,
     pub shutdown: Shutdown,
     pub keys: Arc<Authenticator>,
     pub http: reqwest::Client,
@@ -110,13 +115,13 @@ pub async fn serve_api(
     bell: Bell,
     config: Config,
     shutdown: &Shutdown,
-) -> SocketAddr {
+) -> (SocketAddr, State) {
     let state = State::new(pool, keys, installation, bell, config, shutdown);
-    let router = harden(docket_query_api::router(state), &settings(), false);
+    let router = harden(docket_query_api::router(state.clone()), &settings(), false);
     let (listener, address) = serve::bind("127.0.0.1:0").await.unwrap();
     let served = shutdown.clone();
     tokio::spawn(async move { serve::serve(listener, router, &served).await });
-    address
+    (address, state)
 }
 
 impl World {
@@ -132,9 +137,19 @@ impl World {
         let reader = database.pool(DbRole::Reader, 8, Duration::from_secs(5));
         let (bell, shutdown) = (Bell::new(Topic::Read), Shutdown::new());
         let keys = Arc::new(keys().with_api_keys(reader.clone()));
-        let address = serve_api(reader.clone(), keys.clone(), installation, bell.clone(), config, &shutdown).await;
+        let (address, state) =
+            serve_api(reader.clone(), keys.clone(), installation, bell.clone(), config, &shutdown).await;
         let http = reqwest::Client::new();
-        Self { owner, reader, database, installation, bell, address, shutdown, keys, http }
+        Self { owner, reader, database, installation, bell, address, state, shutdown, keys, http }
+    }
+
+    /// Waits until so many listen for changes of a tenant: subscribers, and reads that wait.
+    pub async fn heard_by(&self, tenant: Uuid, listeners: usize) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.state.hub().listeners(tenant) < listeners {
+            assert!(Instant::now() < end, "{} of {listeners} listen", self.state.hub().listeners(tenant));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
