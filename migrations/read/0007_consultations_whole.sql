@@ -41,8 +41,6 @@ begin
             add column labels                text[] not null default ''{}'',
             add column callback_url          text,
             add column supersedes            uuid,
-            add column template_name         text,
-            add column template_version      integer,
             add column terms                 text,                           -- as the event has them, but for the subject; null: the usual ones
             add column answer_kind           text not null default ''approval'',
             add column four_eyes             boolean not null default true,

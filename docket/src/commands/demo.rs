@@ -37,8 +37,8 @@ Examples:
   docket demo
   docket demo --url http://127.0.0.1:8081 --data-dir ./.docket
 
-Makes four people for the time that it takes, asks for decisions in their names and tells what comes of it; what was decided stays. Exit
-codes: 0 done, 1 failed, 2 usage, 3 not reachable.")]
+Makes four people who belong to the organisation for the time that it takes, asks for decisions in their names and tells what comes of it;
+what was decided stays. Exit codes: 0 done, 1 failed, 2 usage, 3 not reachable.")]
 pub struct Args {
     #[command(flatten)]
     place: Place,

@@ -5,9 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use docket_events::{
-    consultation::{
-        Answer, AnswerKind, Content, Decision, DecisionRule, Priority, Rule, TemplateRef, TermsSet, WithdrawalReason,
-    },
+    consultation::{Answer, AnswerKind, Content, Decision, DecisionRule, Priority, Rule, TermsSet, WithdrawalReason},
     identity::Role,
 };
 use serde::Serialize;
@@ -66,8 +64,6 @@ pub struct ConsultationView {
     pub callback_url: Option<String>,
     /// The consultation in whose place this one stands.
     pub supersedes: Option<Uuid>,
-    /// The template that it was made from.
-    pub template: Option<TemplateView>,
     /// Who has it in hand.
     pub claimed_by: Option<PersonView>,
     /// How many questions wait for the asker's answer.
@@ -195,22 +191,6 @@ pub struct VoteView {
     pub at: DateTime<Utc>,
     /// The version that the vote led to.
     pub version: u64,
-}
-
-/// A template of requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = TemplateRef)]
-pub struct TemplateView {
-    /// Its name.
-    pub name: String,
-    /// Which version of it.
-    pub version: u32,
-}
-
-impl From<TemplateRef> for TemplateView {
-    fn from(template: TemplateRef) -> Self {
-        Self { name: template.name, version: template.version }
-    }
 }
 
 /// How a consultation is decided.

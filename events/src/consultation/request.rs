@@ -27,6 +27,15 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Urgent];
+
+    /// The place in that order, from 0: the number by which it is kept and compared.
+    #[must_use]
+    pub const fn rank(self) -> i16 {
+        self as i16
+    }
+
     /// Whether this is the usual one, of which events say nothing.
     #[must_use]
     pub fn is_normal(&self) -> bool {
@@ -88,9 +97,6 @@ pub struct Requested {
     /// The consultation in whose place this one stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Uuid>,
-    /// The template that it was made from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<TemplateRef>,
 }
 
 impl Requested {
@@ -111,18 +117,8 @@ impl Requested {
             key_made_by: None,
             callback_url: None,
             supersedes: None,
-            template: None,
         }
     }
-}
-
-/// A template of requests, as it stood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TemplateRef {
-    /// Its name.
-    pub name: String,
-    /// Which version of it.
-    pub version: u32,
 }
 
 /// What is asked for.

@@ -88,7 +88,6 @@ pub(super) struct Asked {
     pub(super) labels: Vec<String>,
     pub(super) callback_url: Option<String>,
     pub(super) supersedes: Option<Uuid>,
-    pub(super) template: Option<(String, i32)>,
 }
 
 #[derive(Debug)]
@@ -177,16 +176,6 @@ const fn reason(reason: WithdrawalReason) -> &'static str {
         WithdrawalReason::Withdrawn => "withdrawn",
         WithdrawalReason::Cancelled => "cancelled",
         WithdrawalReason::Superseded => "superseded",
-    }
-}
-
-/// Priorities in their order, so that they can be sorted by.
-const fn priority(priority: Priority) -> i16 {
-    match priority {
-        Priority::Low => 0,
-        Priority::Normal => 1,
-        Priority::High => 2,
-        Priority::Urgent => 3,
     }
 }
 
@@ -394,7 +383,7 @@ impl Row {
                 }
             }
             ConsultationEvent::Escalated(data) => {
-                self.priority = data.priority.map(priority).or(self.priority);
+                self.priority = data.priority.map(Priority::rank).or(self.priority);
                 for reviewer in &data.reviewers {
                     if !self.added.contains(reviewer) {
                         self.added.push(*reviewer);
@@ -433,11 +422,10 @@ fn asked(event: &Recorded, data: &Requested) -> Asked {
         at: event.time,
         reviewers: data.reviewers.clone(),
         deadline: data.deadline,
-        priority: priority(data.priority),
+        priority: data.priority.rank(),
         labels: data.labels.clone(),
         callback_url: data.callback_url.clone(),
         supersedes: data.supersedes,
-        template: data.template.as_ref().map(|of| (of.name.clone(), i32::try_from(of.version).unwrap_or(i32::MAX))),
     }
 }
 

@@ -12,8 +12,7 @@ use docket_events::{
     consultation::{
         Answer, AnswerKind, Assigned, Claimed, Clock, Commented, ConsultationEvent, Content, Decision, DecisionRule,
         Delegated, Escalated, InformationProvided, InformationRequested, LateResponseRecorded, Person, Priority,
-        Released, Reminded, Requested, Responded, Rule, TemplateRef, TermsSet, TimedOut, VoteCast, WithdrawalReason,
-        Withdrawn,
+        Released, Reminded, Requested, Responded, Rule, TermsSet, TimedOut, VoteCast, WithdrawalReason, Withdrawn,
     },
     identity::Role,
 };
@@ -258,7 +257,6 @@ pub fn requested(title: &str) -> ConsultationEvent {
         deadline: Some(DateTime::UNIX_EPOCH + TimeDelta::days(25_000)),
         priority: Priority::High,
         labels: vec![r#"a "label", \\ and {braces}"#.to_owned(), "release".to_owned()],
-        template: Some(TemplateRef { name: "release".to_owned(), version: 2 }),
         ..Requested::new(title, person(1))
     })
 }

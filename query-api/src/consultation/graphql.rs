@@ -10,11 +10,12 @@ use docket_domain::consultation::{
     view::{ConsultationView, HistoryView, PersonView, WithdrawalView},
 };
 use docket_events::consultation::WithdrawalReason;
+use docket_platform::auth::Principal;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    filter::{Filter, Sort},
+    filter::{Filter, Reviewer, Sort},
     graphql_terms::{DecisionWord, Outcome, PriorityWord, Terms, Vote},
     history::{Histories, Votes},
     rows::Stats,
@@ -178,10 +179,6 @@ pub struct Consultation {
     callback_url: Option<String>,
     /// The consultation in whose place this one stands.
     supersedes: Option<Uuid>,
-    /// The name of the template that it was made from.
-    template: Option<String>,
-    /// The version of that template.
-    template_version: Option<u32>,
     /// Who has it in hand.
     claimed_by: Option<Person>,
     /// How many questions wait for the asker's answer.
@@ -225,7 +222,6 @@ impl Consultation {
 
 impl From<ConsultationView> for Consultation {
     fn from(view: ConsultationView) -> Self {
-        let template = view.template;
         Self {
             id: view.id,
             state: view.state.into(),
@@ -245,8 +241,6 @@ impl From<ConsultationView> for Consultation {
             subject: view.subject.map(Into::into),
             callback_url: view.callback_url,
             supersedes: view.supersedes,
-            template: template.as_ref().map(|template| template.name.clone()),
-            template_version: template.map(|template| template.version),
             claimed_by: view.claimed_by.map(Into::into),
             open_question_count: view.open_question_count,
             vote_count: view.vote_count,
@@ -283,7 +277,7 @@ pub struct ConsultationFilter {
     /// Of this priority or a higher one.
     priority: Option<PriorityWord>,
     /// That wait for an answer of whoever asks: by name, by group, by role, or as any reviewer.
-    pub inbox: Option<bool>,
+    inbox: Option<bool>,
     /// In nobody's hands.
     unclaimed: Option<bool>,
     /// Due before this instant.
@@ -303,15 +297,17 @@ pub enum ConsultationSort {
     Due,
 }
 
-impl From<ConsultationFilter> for Filter {
-    fn from(filter: ConsultationFilter) -> Self {
+impl ConsultationFilter {
+    /// What `asker` means by it.
+    pub fn of(self, asker: &Principal) -> Filter {
+        let filter = self;
         let mut states: Vec<State> = Vec::new();
         for state in filter.states.unwrap_or_default().into_iter().map(State::from) {
             if !states.contains(&state) {
                 states.push(state);
             }
         }
-        Self {
+        Filter {
             states,
             external_id: filter.external_id,
             requested_by: filter.requested_by,
@@ -321,7 +317,7 @@ impl From<ConsultationFilter> for Filter {
             labels: filter.labels.unwrap_or_default(),
             reviewer: filter.reviewer,
             priority: filter.priority.map(Into::into),
-            inbox: None,
+            inbox: filter.inbox.unwrap_or(false).then_some(Reviewer { id: asker.id, role: asker.role }),
             unclaimed: filter.unclaimed.unwrap_or(false),
             due_before: filter.due_before.map(|instant| instant.0),
         }

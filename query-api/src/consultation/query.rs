@@ -8,7 +8,7 @@ use docket_platform::{auth::permissions::Action, clock};
 use uuid::Uuid;
 
 use super::{
-    filter::{Filter, Reviewer, Sort},
+    filter::{Filter, Sort},
     graphql::{Consultation, ConsultationFilter, ConsultationSort, ConsultationStats},
     rows,
     times::{DecisionTime, DecisionTimesBy, decision_times},
@@ -56,10 +56,7 @@ impl ConsultationQuery {
     ) -> Result<Connection<String, Consultation>> {
         let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
-        let filter = filter.unwrap_or_default();
-        let is_inbox = filter.inbox.unwrap_or(false);
-        let mut filter = Filter::from(filter);
-        filter.inbox = is_inbox.then_some(Reviewer { id: asker.principal.id, role: asker.principal.role });
+        let filter = filter.unwrap_or_default().of(&asker.principal);
         list(asker, &filter, sort.into(), first, after.as_deref(), &wanted).await.map_err(error::from_read)
     }
 

@@ -3,10 +3,7 @@
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::{
     State,
-    view::{
-        AnswerView, ConsultationView, HistoryView, OutcomeView, PersonView, TemplateView, TermsView, VoteView,
-        WithdrawalView,
-    },
+    view::{AnswerView, ConsultationView, HistoryView, OutcomeView, PersonView, TermsView, VoteView, WithdrawalView},
 };
 use docket_events::consultation::{Answer, AnswerKind, Priority, TermsSet};
 use serde::de::DeserializeOwned;
@@ -16,7 +13,7 @@ use uuid::Uuid;
 /// The columns of [`ConsultationRow`], of the view `c`.
 pub(super) const COLUMNS: &str = "c.id, c.version, c.state, c.title, c.body, c.context, c.proposed, c.external_id, c.requested_by,
     c.requested_by_name, c.requested_at, c.reviewers, c.added_reviewers, c.terms, c.deadline, c.clock_stopped_at, c.priority, c.labels,
-    c.subject, c.subject_name, c.callback_url, c.supersedes, c.template_name, c.template_version, c.claimed_by, c.claimed_by_name,
+    c.subject, c.subject_name, c.callback_url, c.supersedes, c.claimed_by, c.claimed_by_name,
     c.open_question_count, c.ended_at, c.decision, c.content, c.rule, c.request_version, c.ended_by, c.ended_by_name, c.agreed,
     c.outcome_comment, c.withdrawal_reason, c.comment_count, c.late_response_count, c.updated_at,
     (select count(*) from read.consultation_vote v where v.consultation_id = c.id) as vote_count";
@@ -45,8 +42,6 @@ pub(super) struct ConsultationRow {
     subject_name: Option<String>,
     callback_url: Option<String>,
     supersedes: Option<Uuid>,
-    template_name: Option<String>,
-    template_version: Option<i32>,
     claimed_by: Option<Uuid>,
     claimed_by_name: Option<String>,
     open_question_count: i32,
@@ -131,21 +126,8 @@ fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-/// The number by which a priority is kept.
-pub(super) fn rank(priority: Priority) -> i16 {
-    match priority {
-        Priority::Low => 0,
-        Priority::Normal => 1,
-        Priority::High => 2,
-        Priority::Urgent => 3,
-    }
-}
-
 fn priority(number: i16) -> Result<Priority, sqlx::Error> {
-    [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent]
-        .into_iter()
-        .nth(usize::try_from(number).unwrap_or(usize::MAX))
-        .ok_or_else(|| unreadable("priority"))
+    Priority::ALL.into_iter().find(|priority| priority.rank() == number).ok_or_else(|| unreadable("priority"))
 }
 
 /// The answer that three columns hold.
@@ -223,10 +205,6 @@ impl ConsultationRow {
             subject: self.subject.map(|subject| PersonView::new(subject, self.subject_name)),
             callback_url: self.callback_url,
             supersedes: self.supersedes,
-            template: self
-                .template_name
-                .zip(self.template_version)
-                .map(|(name, version)| TemplateView { name, version: count(version) }),
             claimed_by: self.claimed_by.map(|holder| PersonView::new(holder, self.claimed_by_name)),
             open_question_count: count(self.open_question_count),
             vote_count: u32::try_from(self.vote_count).unwrap_or(u32::MAX),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     filter::{Filter, Reviewer, Sort},
-    row::{self, COLUMNS, ConsultationRow, HistoryRow, VoteRow},
+    row::{COLUMNS, ConsultationRow, HistoryRow, VoteRow},
 };
 use crate::page::Cursor;
 
@@ -110,7 +110,7 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
         waiting_for(query, reviewer);
     }
     if let Some(priority) = filter.priority {
-        query.push(" and priority >= ").push_bind(row::rank(priority));
+        query.push(" and priority >= ").push_bind(priority.rank());
     }
     if filter.unclaimed {
         query.push(" and claimed_by is null");
