@@ -1,8 +1,8 @@
-//! The projection `consultation`: a row per consultation, and rows for its history, its votes, and who is named to answer it.
+//! The projection `consultation`: a row per consultation, and rows for its history, its votes, who is named to answer it, whom it asks
+//! while it is pending, and the words that it is found by.
 //!
-//! Owns `consultation_v1`, `consultation_history_v1`, `consultation_vote_v1` and `consultation_reviewer_v1`. The fold merges all events of a
-//! batch per consultation, so that each row is written once. It must not read a row: what it builds upon is named by the stream's version,
-//! and the write refuses to build upon anything else.
+//! Owns the tables below. The fold merges all events of a batch per consultation, so that each row is written once. It must not read a row:
+//! what it builds upon is named by the stream's version, and the write refuses to build upon anything else.
 
 use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
@@ -21,7 +21,10 @@ use uuid::Uuid;
 use crate::projection::{Info, Poison, Projection, Schema, Table, WriteError};
 
 mod history;
+mod named;
 mod write;
+
+use named::Who;
 
 /// List and detail rows, histories, votes and reviewers.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,8 @@ pub struct Batch {
     pub(super) votes: BTreeMap<(Uuid, Uuid), (Uuid, u16, Option<Vote>)>,
     /// By consultation and user: whether the user answers, as one who is named, or does no more, as one who delegated.
     pub(super) reviewers: BTreeMap<(Uuid, Uuid), (Uuid, u16, bool)>,
+    /// By consultation: who is asked, or is no more.
+    pub(super) asked: BTreeMap<(Uuid, Who), (Uuid, u16, bool)>,
 }
 
 /// One consultation's part of a batch.
@@ -97,10 +102,6 @@ pub(super) struct Terms {
     pub(super) kind: &'static str,
     pub(super) four_eyes: bool,
     pub(super) counts_seats: bool,
-    pub(super) groups: Vec<Uuid>,
-    pub(super) roles: Vec<&'static str>,
-    /// Whether somebody is named as a seat.
-    pub(super) has_seats: bool,
     pub(super) subject: Option<Uuid>,
     pub(super) subject_name: Option<String>,
     /// The version of the request with them.
@@ -239,6 +240,8 @@ impl Projection for Consultation {
             },
             Table { name: "consultation_vote_v1", personal: &["by_name", "decision", "content", "comment"] },
             Table { name: "consultation_reviewer_v1", personal: &[] },
+            Table { name: "consultation_words_v1", personal: &["words"] },
+            Table { name: "consultation_asked_v1", personal: &[] },
         ],
     };
 
@@ -297,42 +300,6 @@ fn continues(row: &Row, event: &Recorded, data: &ConsultationEvent) -> Result<()
         return Err(Poison::new("a consultation has one outcome"));
     }
     Ok(())
-}
-
-impl Batch {
-    /// What an event says of votes and reviewers.
-    fn fold(&mut self, event: &Recorded, data: &ConsultationEvent) {
-        let (id, tenant, shard) = (event.stream.id, event.tenant, event.shard);
-        let mut names = |users: &[Uuid], answers: bool| {
-            for user in users {
-                self.reviewers.insert((id, *user), (tenant, shard, answers));
-            }
-        };
-        match data {
-            ConsultationEvent::Requested(data) => names(&data.reviewers, true),
-            ConsultationEvent::TermsSet(data) => names(&data.seats, true),
-            ConsultationEvent::Escalated(data) => names(&data.reviewers, true),
-            ConsultationEvent::Delegated(data) => {
-                names(&[data.by.id], false);
-                names(&[data.to.id], true);
-                self.votes.insert((id, data.by.id), (tenant, shard, None));
-            }
-            ConsultationEvent::VoteCast(data) => {
-                let (decision, content, comment) = told(data.answer());
-                let by_name = name(&data.by);
-                let vote = Vote { version: event.version, by_name, at: event.time, decision, content, comment };
-                self.votes.insert((id, data.by.id), (tenant, shard, Some(vote)));
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Terms {
-    /// Whether nobody is named by them.
-    pub(super) fn is_open(&self) -> bool {
-        self.groups.is_empty() && self.roles.is_empty() && !self.has_seats
-    }
 }
 
 impl Row {
@@ -437,9 +404,6 @@ fn terms(event: &Recorded, data: &TermsSet) -> Terms {
         kind: kind(&data.answer),
         four_eyes: !data.asker_may_answer,
         counts_seats: data.rule != DecisionRule::AnyOne,
-        groups: data.groups.clone(),
-        roles: data.roles.iter().copied().map(role).collect(),
-        has_seats: !data.seats.is_empty(),
         subject: subject.map(|subject| subject.id),
         subject_name: subject.and_then(name),
         version: event.version,

@@ -1,5 +1,7 @@
 //! Which consultations are asked for.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::{State, view::ConsultationView};
 use docket_events::consultation::Priority;
@@ -35,6 +37,56 @@ pub struct Filter {
     pub unclaimed: bool,
     /// Due before this instant.
     pub due_before: Option<DateTime<Utc>>,
+    /// With these words in title, body or external id, as people write them into a search box.
+    pub text: Option<String>,
+}
+
+/// The most characters that are searched for.
+const MAX_TEXT_CHARS: usize = 200;
+/// The most labels that are asked for at once; nothing has more.
+const MAX_LABELS: usize = 20;
+
+/// The part of a filter that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// [`Filter::external_id`].
+    ExternalId,
+    /// [`Filter::labels`].
+    Labels,
+    /// [`Filter::text`].
+    Text,
+}
+
+impl Filter {
+    /// Whether it can be asked for.
+    ///
+    /// # Errors
+    /// With the part that cannot, and why.
+    pub fn check(&self) -> Result<(), (Part, Cow<'static, str>)> {
+        const NUL: &str = "must not contain the character U+0000";
+        let has_nul = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains('\0'));
+        if has_nul(&self.external_id) {
+            return Err((Part::ExternalId, NUL.into()));
+        }
+        if self.labels.iter().any(|label| label.contains('\0')) {
+            return Err((Part::Labels, NUL.into()));
+        }
+        if self.labels.len() > MAX_LABELS {
+            return Err((Part::Labels, format!("must not be more than {MAX_LABELS}").into()));
+        }
+        if has_nul(&self.text) {
+            return Err((Part::Text, NUL.into()));
+        }
+        match &self.text {
+            Some(text) if text.chars().count() > MAX_TEXT_CHARS => {
+                Err((Part::Text, format!("must not be longer than {MAX_TEXT_CHARS} characters").into()))
+            }
+            Some(text) if !text.chars().any(char::is_alphanumeric) => {
+                Err((Part::Text, "must hold a letter or a digit".into()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// Somebody who may be asked.
@@ -59,6 +111,16 @@ pub enum Sort {
 }
 
 impl Sort {
+    /// What the database calls it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Updated => "updated",
+            Self::Due => "due",
+        }
+    }
+
     /// The place of a consultation in this order.
     #[must_use]
     pub fn place(self, view: &ConsultationView) -> Cursor {

@@ -282,6 +282,9 @@ pub struct ConsultationFilter {
     unclaimed: Option<bool>,
     /// Due before this instant.
     due_before: Option<Instant>,
+    /// With these words in title, body or external id: a word of three letters or more is found by its beginning, `"several words"` stand
+    /// together, `or` stands between alternatives, and `-word` must not be there.
+    text: Option<String>,
 }
 
 /// In which order.
@@ -320,6 +323,7 @@ impl ConsultationFilter {
             inbox: filter.inbox.unwrap_or(false).then_some(Reviewer { id: asker.id, role: asker.role }),
             unclaimed: filter.unclaimed.unwrap_or(false),
             due_before: filter.due_before.map(|instant| instant.0),
+            text: filter.text,
         }
     }
 }

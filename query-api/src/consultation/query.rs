@@ -8,7 +8,7 @@ use docket_platform::{auth::permissions::Action, clock};
 use uuid::Uuid;
 
 use super::{
-    filter::{Filter, Sort},
+    filter::{Filter, Part, Sort},
     graphql::{Consultation, ConsultationFilter, ConsultationSort, ConsultationStats},
     rows,
     times::{DecisionTime, DecisionTimesBy, decision_times},
@@ -120,11 +120,17 @@ async fn list(
     wanted: &Position,
 ) -> Result<Connection<String, Consultation>, ReadError> {
     let page = Page::new(first, after)?;
-    if filter.external_id.as_deref().is_some_and(|text| text.contains('\0')) {
-        return Err(ReadError::argument("filter.externalId", "it must not contain the character U+0000."));
-    }
+    filter.check().map_err(|(part, detail)| {
+        let name = match part {
+            Part::ExternalId => "filter.externalId",
+            Part::Labels => "filter.labels",
+            Part::Text => "filter.text",
+        };
+        ReadError::argument(name, format!("it {detail}."))
+    })?;
     let mut entered = enter(asker, CONSULTATION, wanted, None).await?;
-    let found = asker.gate.reads().guard(rows::page(&mut entered.tx, filter, sort, page.after, page.limit())).await?;
+    let found = rows::page(&mut entered.tx, asker.principal.tenant, filter, sort, page.after, page.limit());
+    let found = asker.gate.reads().guard(found).await?;
     Ok(page.connection(found, |view| (sort.place(&view), Consultation::from(view))))
 }
 

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::view::{ConsultationView, HistoryView, VoteView};
+use docket_events::consultation::Priority;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{
-    filter::{Filter, Reviewer, Sort},
+    filter::{Filter, Sort},
     row::{COLUMNS, ConsultationRow, HistoryRow, VoteRow},
 };
 use crate::page::Cursor;
@@ -37,103 +38,47 @@ pub async fn by_id(connection: &mut PgConnection, id: Uuid) -> Result<Option<Con
     Ok(by_ids(connection, &[id]).await?.remove(&id))
 }
 
-/// At most `limit` consultations behind `after`, in an order.
+/// At most `limit` of the tenant's consultations behind `after`, in an order. They are found by a function of the database and read as
+/// anything else is.
 ///
 /// # Errors
 /// When they cannot be read.
 pub async fn page(
     connection: &mut PgConnection,
+    tenant: Uuid,
     filter: &Filter,
     sort: Sort,
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Vec<ConsultationView>, sqlx::Error> {
+    let states: Vec<&'static str> = filter.states.iter().map(|state| state.as_str()).collect();
     let mut query = QueryBuilder::<Postgres>::new("select ");
-    query.push(COLUMNS).push(" from read.consultation c where true");
-    match filter.states.as_slice() {
-        [] => {}
-        // Equality, where it can be: the index then gives the order too.
-        [state] => {
-            query.push(" and state = ").push_bind(state.as_str());
-        }
-        states => {
-            let states: Vec<&'static str> = states.iter().map(|state| state.as_str()).collect();
-            query.push(" and state = any(").push_bind(states).push(")");
-        }
-    }
-    if let Some(external_id) = &filter.external_id {
-        query.push(" and external_id = ").push_bind(external_id);
-    }
-    if let Some(requested_by) = filter.requested_by {
-        query.push(" and requested_by = ").push_bind(requested_by);
-    }
-    if let Some(from) = filter.requested_after {
-        query.push(" and requested_at > ").push_bind(from);
-    }
-    if let Some(to) = filter.requested_before {
-        query.push(" and requested_at < ").push_bind(to);
-    }
-    narrow(&mut query, filter);
-    let (column, behind, direction) = match sort {
-        Sort::Newest => ("requested_at", "<", "desc"),
-        Sort::Updated => ("updated_at", "<", "desc"),
-        Sort::Due => ("deadline", ">", "asc"),
-    };
-    if sort == Sort::Due {
-        query.push(" and deadline is not null and clock_stopped_at is null");
-    }
-    if let Some(cursor) = after {
-        query.push(format!(" and ({column}, id) {behind} (")).push_bind(cursor.at);
-        query.push(", ").push_bind(cursor.id).push(")");
-    }
-    query.push(format!(" order by {column} {direction}, id {direction} limit ")).push_bind(limit);
+    query.push(COLUMNS).push(" from read.find_consultations(");
+    let mut argument = query.separated(", ");
+    argument.push_bind(tenant);
+    argument.push_bind(filter.text.as_deref());
+    argument.push_bind(&filter.labels);
+    argument.push_bind(states);
+    argument.push_bind(filter.external_id.as_deref());
+    argument.push_bind(filter.requested_by);
+    argument.push_bind(filter.requested_after);
+    argument.push_bind(filter.requested_before);
+    argument.push_bind(filter.updated_after);
+    argument.push_bind(filter.due_before);
+    argument.push_bind(filter.reviewer);
+    argument.push_bind(filter.inbox.map(|reviewer| reviewer.id));
+    argument.push_bind(filter.inbox.map(|reviewer| reviewer.role.as_str()));
+    argument.push_bind(filter.priority.map(Priority::rank));
+    argument.push_bind(filter.unclaimed);
+    argument.push_bind(sort.as_str());
+    argument.push_bind(after.map(|cursor| cursor.at));
+    argument.push_bind(after.map(|cursor| cursor.id));
+    argument.push_bind(limit);
+    query.push(
+        ") with ordinality as found (id, place) join read.consultation c on c.id = found.id order by found.place",
+    );
     let rows: Vec<ConsultationRow> = query.build_query_as().fetch_all(connection).await?;
     rows.into_iter().map(ConsultationRow::view).collect()
-}
-
-/// The conditions on how far the work is.
-fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
-    if let Some(from) = filter.updated_after {
-        query.push(" and updated_at > ").push_bind(from);
-    }
-    if !filter.labels.is_empty() {
-        query.push(" and labels @> ").push_bind(filter.labels.clone());
-    }
-    if let Some(reviewer) = filter.reviewer {
-        query.push(" and (claimed_by = ").push_bind(reviewer);
-        query
-            .push(" or id in (select consultation_id from read.consultation_reviewer where answers and user_id = ")
-            .push_bind(reviewer);
-        query.push("))");
-    }
-    if let Some(reviewer) = filter.inbox {
-        waiting_for(query, reviewer);
-    }
-    if let Some(priority) = filter.priority {
-        query.push(" and priority >= ").push_bind(priority.rank());
-    }
-    if filter.unclaimed {
-        query.push(" and claimed_by is null");
-    }
-    if let Some(due) = filter.due_before {
-        query.push(" and deadline < ").push_bind(due).push(" and clock_stopped_at is null");
-    }
-}
-
-/// Those that are pending, that the person may answer, and has not.
-fn waiting_for(query: &mut QueryBuilder<Postgres>, Reviewer { id, role }: Reviewer) {
-    query.push(" and state = 'pending' and not (four_eyes and (requested_by = ").push_bind(id);
-    query.push(" or key_made_by is not distinct from ").push_bind(id);
-    query.push(")) and (counts_seats or claimed_by is null or claimed_by = ").push_bind(id);
-    query.push(") and not exists (select from read.consultation_vote v where v.consultation_id = c.id and v.voter = ");
-    query.push_bind(id);
-    // Named, or one of those who are not told apart; unless the person has delegated it.
-    query.push(") and coalesce((select r.answers from read.consultation_reviewer r where r.consultation_id = c.id and r.user_id = ");
-    query.push_bind(id).push("), not counts_seats and (everyone or roles @> array[").push_bind(role.as_str());
-    query
-        .push("] or groups && array(select group_id from read.group_member where user_id = ")
-        .push_bind(id)
-        .push(")))");
 }
 
 /// When a consultation of the tenant last changed.

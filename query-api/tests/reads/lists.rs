@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use docket_platform::auth::{Principal, Role};
-use reqwest::{Response, StatusCode};
+use docket_platform::{
+    auth::{Principal, Role},
+    db::DbRole,
+};
+use reqwest::{Response, StatusCode, Url};
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor};
 use uuid::Uuid;
 
 use crate::support::{Asked, World, instant, person};
@@ -41,7 +45,9 @@ async fn five(world: &World) -> Vec<Uuid> {
                  updated_at = '2026-02-01Z' where id = '{}';
              update read.consultation_v1 set claimed_by = '{}', claimed_by_name = 'Grace' where id = '{}';
              insert into read.consultation_reviewer_v1 (consultation_id, user_id, tenant, shard, answers)
-                 select id, '{}', tenant, shard, true from read.consultation_v1 where id = '{}'",
+                 select id, '{}', tenant, shard, true from read.consultation_v1 where id = '{}';
+             update read.consultation_words_v1 w set words = read.consultation_words(c.tenant, c.title, c.body, c.external_id, c.labels)
+                 from read.consultation_v1 c where c.id = w.consultation_id",
             ids[0], ids[1], person(2), ids[2], person(2), ids[3]
         ))
         .await;
@@ -67,6 +73,15 @@ async fn a_list_holds_what_is_asked_for_in_the_order_that_is_asked_for() {
         (&format!("?reviewer={grace}&unclaimed=true"), &["case 3"]),
         ("?updated_after=2026-01-01T00:00:00Z", &["case 1"]),
         ("?external_id=none", &[]),
+        ("?q=case", &["case 4", "case 3", "case 2", "case 1", "case 0"]),
+        ("?q=CAS%203", &["case 3"]),
+        ("?q=case&state=withdrawn", &["case 4"]),
+        ("?q=case%20-3&label=release&sort=updated", &["case 1", "case 0"]),
+        ("?q=%221%22%20or%20%222%22", &["case 2", "case 1"]),
+        ("?q=%22case%201%22", &["case 1"]),
+        ("?q=ca", &[]),
+        ("?q=label:release", &[]),
+        ("?q=theirs", &[]),
     ] {
         assert_eq!(page(&world, &token, query).await.0, titles, "{query}");
     }
@@ -85,13 +100,16 @@ async fn an_inbox_holds_what_waits_for_whoever_asks() {
     let inbox = async || page(&world, &token, "?inbox=true").await.0;
     assert_eq!(inbox().await, ["case 3", "case 2", "case 1", "case 0"], "any reviewer may, and one is in her hands");
     let of = |n: usize, what: &str| format!("update read.consultation_v1 set {what} where id = '{}'", ids[n]);
+    let asks = |n: usize, who: &str| {
+        format!("update read.consultation_asked_v1 set who = '{who}' where consultation_id = '{}'", ids[n])
+    };
     // Others are named: by role, by a group that is not hers, by name; the last one names her.
-    world.run(&of(0, "everyone = false, roles = '{admin}'")).await;
-    world.run(&of(1, &format!("everyone = false, groups = '{{{group}}}'"))).await;
+    world.run(&asks(0, "role:admin")).await;
+    world.run(&asks(1, &format!("group:{group}"))).await;
     world.run(&of(2, &format!("claimed_by = '{}'", person(9)))).await;
-    world.run(&of(3, "everyone = false")).await;
+    world.run(&asks(3, &format!("user:{grace}"))).await;
     assert_eq!(inbox().await, ["case 3"]);
-    world.run(&of(0, "roles = '{reviewer}'")).await;
+    world.run(&asks(0, "role:reviewer")).await;
     world
         .run(&format!(
             "insert into read.group_member_v1 (tenant, group_id, user_id, shard, since) values ('{OURS}', '{group}', '{grace}', 0, now())"
@@ -113,8 +131,7 @@ async fn an_inbox_holds_what_waits_for_whoever_asks() {
     world.run(&delegated).await;
     assert_eq!(inbox().await, ["case 3", "case 1"]);
     world.run(&format!("delete from read.consultation_reviewer_v1 where consultation_id = '{}'", ids[0])).await;
-    // Whose seats are counted, those answer.
-    world.run(&of(1, "counts_seats = true")).await;
+    world.run(&asks(1, "group:of others")).await;
     world.run(&of(0, &format!("requested_by = '{grace}'"))).await;
     assert_eq!(inbox().await, ["case 3"]);
     world.run(&of(0, "four_eyes = false")).await;
@@ -129,6 +146,59 @@ async fn an_inbox_holds_what_waits_for_whoever_asks() {
     let query = "{ consultations(filter: {inbox: true}) { edges { node { title } } } }";
     let shown = world.query(&token, query).await.0;
     assert_eq!(shown["consultations"]["edges"][0]["node"]["title"], "case 0");
+}
+
+#[tokio::test]
+async fn whatever_is_searched_for_is_taken_as_words() {
+    let world = World::new().await;
+    five(&world).await;
+    let token = world.token(OURS).await;
+    for text in
+        ["'; drop table x; --", "a' & b", "\\' \\", "((((", "!a | b", "case:*", "x:", "\"case", "é'è", "<-> <2>"]
+    {
+        let url = Url::parse_with_params(&world.url("/api/v1/consultations"), [("q", text), ("label", text)]).unwrap();
+        let request = world.http.get(url).bearer_auth(&token);
+        assert!([200, 400].contains(&request.send().await.unwrap().status().as_u16()), "{text}");
+        let query = "query($text: String, $labels: [String!]) { consultations(filter: {text: $text, labels: $labels}) { edges { cursor } } }";
+        let (status, answer) = world
+            .post(&token, &serde_json::json!({"query": query, "variables": {"text": text, "labels": [text]}}))
+            .await;
+        let code = &answer["errors"][0]["extensions"]["code"];
+        assert!(status < 500 && (code.is_null() || code == "INVALID_ARGUMENT"), "{text}: {answer}");
+    }
+    let query = "{ consultations(filter: {text: \"case 2\"}) { edges { node { title } } } }";
+    assert_eq!(world.query(&token, query).await.0["consultations"]["edges"][0]["node"]["title"], "case 2");
+}
+
+#[tokio::test]
+async fn a_tenant_finds_its_own_alone() {
+    let world = World::new().await;
+    five(&world).await;
+    let mut connection = world.database.connect(DbRole::Reader).await.unwrap();
+    let find = format!(
+        "select count(*) from read.find_consultations('{THEIRS}', null, '{{}}', '{{}}', null, null, null, null, null, null, null, null, null,
+             null, false, 'newest', null, null, 10)"
+    );
+    for settings in ["reset all".to_owned(), format!("set docket.tenant = '{OURS}'")] {
+        connection.execute(AssertSqlSafe(settings)).await.unwrap();
+        let refused = connection.execute(AssertSqlSafe(find.clone())).await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{refused}");
+    }
+    connection.execute(AssertSqlSafe(format!("set docket.tenant = '{THEIRS}'"))).await.unwrap();
+    let found: i64 = sqlx::query_scalar(AssertSqlSafe(find)).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(found, 1);
+    // Who may run with more rights than their own, and who may call it.
+    let definers: Vec<String> = sqlx::query_scalar(
+        "select p.oid::regproc::text || ' ' || array_to_string(p.proacl, ' ') from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+         where p.prosecdef and n.nspname not in ('pg_catalog', 'information_schema') and p.proowner = 'docket_projector'::regrole",
+    )
+    .fetch_all(&world.owner)
+    .await
+    .unwrap();
+    assert_eq!(
+        definers,
+        ["read.find_consultations docket_projector=X/docket_projector docket_reader=X/docket_projector"]
+    );
 }
 
 #[tokio::test]
@@ -161,6 +231,11 @@ async fn what_a_list_cannot_be_asked_is_named() {
         ("?reviewer=grace", "reviewer"),
         ("?updated_after=yesterday", "updated_after"),
         ("?label=%00", "label"),
+        ("?label=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21", "label"),
+        ("?q=%00", "q"),
+        ("?q=", "q"),
+        ("?q=%20!-%22%20", "q"),
+        (&format!("?q={}", "w".repeat(201)), "q"),
         ("?nonsense=1", "nonsense"),
     ] {
         let answer = get(&world, &token, query).await;

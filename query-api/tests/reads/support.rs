@@ -30,7 +30,7 @@ use docket_query_api::{
     read::Reads,
 };
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -266,6 +266,9 @@ impl World {
         .execute(&mut *tx)
         .await
         .unwrap();
+        if kind == "requested" {
+            self.found(&mut tx, id).await;
+        }
         sqlx::query(
             "insert into read.change (projection, category, shard, sequence, tenant, key, kind)
              values ('consultation', 2, $1, $2, $3, $4, $5)",
@@ -281,6 +284,19 @@ impl World {
         tx.commit().await.unwrap();
         self.bell.ring();
         Position::at(shard, u64::try_from(sequence).unwrap())
+    }
+
+    /// Writes what a new consultation is found by, and whom it asks: everyone.
+    async fn found(&self, connection: &mut PgConnection, id: Uuid) {
+        for statement in [
+            "insert into read.consultation_words_v1 (consultation_id, tenant, shard, words)
+             select id, tenant, shard, read.consultation_words(tenant, title, body, external_id, labels)
+             from read.consultation_v1 where id = $1",
+            "insert into read.consultation_asked_v1 (consultation_id, who, tenant, shard)
+             select id, 'everyone', tenant, shard from read.consultation_v1 where id = $1 and state = 'pending'",
+        ] {
+            sqlx::query(statement).bind(id).execute(&mut *connection).await.unwrap();
+        }
     }
 
     /// Runs a statement as the owner.

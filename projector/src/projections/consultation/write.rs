@@ -12,9 +12,9 @@ use crate::projection::{Schema, WriteError};
 
 const NEW: &str = "insert into {schema}.consultation_v1
          (id, tenant, shard, version, state, title, body, context, proposed, external_id, requested_by, requested_by_name, key_made_by,
-          requested_at, reviewers, everyone, deadline, priority, labels, callback_url, supersedes, updated_at)
+          requested_at, reviewers, deadline, priority, labels, callback_url, supersedes, updated_at)
      select id, tenant, shard, 1, 'pending', title, body, context, proposed, external_id, requested_by, requested_by_name, key_made_by,
-          requested_at, reviewers::uuid[], reviewers = '{}', deadline, priority, labels::text[], callback_url, supersedes, requested_at
+          requested_at, reviewers::uuid[], deadline, priority, labels::text[], callback_url, supersedes, requested_at
      from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[],
                  $10::text[], $11::uuid[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::smallint[], $16::text[],
                  $17::text[], $18::uuid[])
@@ -24,10 +24,10 @@ const NEW: &str = "insert into {schema}.consultation_v1
          tenant = excluded.tenant, shard = excluded.shard, version = 1, state = 'pending', title = excluded.title,
          body = excluded.body, context = excluded.context, proposed = excluded.proposed, external_id = excluded.external_id,
          requested_by = excluded.requested_by, requested_by_name = excluded.requested_by_name, key_made_by = excluded.key_made_by,
-         requested_at = excluded.requested_at, reviewers = excluded.reviewers, everyone = excluded.everyone,
+         requested_at = excluded.requested_at, reviewers = excluded.reviewers,
          deadline = excluded.deadline, priority = excluded.priority, labels = excluded.labels,
          callback_url = excluded.callback_url, supersedes = excluded.supersedes, updated_at = excluded.updated_at,
-         terms = null, answer_kind = 'approval', four_eyes = true, counts_seats = false, groups = '{}', roles = '{}', subject = null, subject_name = null,
+         terms = null, answer_kind = 'approval', four_eyes = true, counts_seats = false, subject = null, subject_name = null,
          request_terms_version = 1, added_reviewers = '{}', claimed_by = null, claimed_by_name = null, open_question_count = 0,
          clock_stopped_at = null, ended_at = null, decision = null, content = null, rule = null, request_version = null,
          ended_by = null, ended_by_name = null, agreed = '{}', outcome_comment = null, withdrawal_reason = null, comment_count = 0,
@@ -53,9 +53,6 @@ const CHANGED: &str = "update {schema}.consultation_v1 c set
          answer_kind = coalesce(p.answer_kind, c.answer_kind),
          four_eyes = coalesce(p.four_eyes, c.four_eyes),
          counts_seats = coalesce(p.counts_seats, c.counts_seats),
-         groups = coalesce(p.groups::uuid[], c.groups),
-         roles = coalesce(p.roles::text[], c.roles),
-         everyone = c.everyone and coalesce(p.everyone, true),
          subject = coalesce(p.subject, c.subject),
          subject_name = coalesce(p.subject_name, c.subject_name),
          request_terms_version = coalesce(p.terms_version, c.request_terms_version),
@@ -70,13 +67,13 @@ const CHANGED: &str = "update {schema}.consultation_v1 c set
          clock_stopped_at = case when p.resumed then p.stopped else coalesce(c.clock_stopped_at, p.stopped) end
      from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::integer[], $6::integer[], $7::text[],
                  $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::uuid[], $14::text[], $15::text[],
-                 $16::text[], $17::text[], $18::text[], $19::text[], $20::boolean[], $21::text[], $22::text[], $23::boolean[],
-                 $24::uuid[], $25::text[], $26::bigint[], $27::integer[], $28::boolean[], $29::uuid[], $30::text[], $31::text[],
-                 $32::smallint[], $33::text[], $34::boolean[], $35::timestamptz[], $36::timestamptz[], $37::boolean[])
-         as p (id, before, version, updated_at, comments, late_responses, state, ended_at, decision, content, rule, request_version,
-               ended_by, ended_by_name, agreed, outcome_comment, withdrawal_reason, terms, answer_kind, four_eyes, groups, roles,
-               everyone, subject, subject_name, terms_version, questions, claims, claimed_by, claimed_by_name, unclaimed, priority,
-               added, resumed, deadline, stopped, counts_seats)
+                 $16::text[], $17::text[], $18::text[], $19::text[], $20::boolean[], $21::uuid[], $22::text[], $23::bigint[],
+                 $24::integer[], $25::boolean[], $26::uuid[], $27::text[], $28::text[], $29::smallint[], $30::text[],
+                 $31::boolean[], $32::timestamptz[], $33::timestamptz[], $34::boolean[])
+         as p (id, before, version, updated_at, comments, late_responses, state, ended_at, decision, content, rule,
+               request_version, ended_by, ended_by_name, agreed, outcome_comment, withdrawal_reason, terms, answer_kind,
+               four_eyes, subject, subject_name, terms_version, questions, claims, claimed_by, claimed_by_name, unclaimed,
+               priority, added, resumed, deadline, stopped, counts_seats)
      where c.id = p.id and c.version = p.before and (p.state is null or c.state = 'pending')";
 
 const HISTORY: &str = "insert into {schema}.consultation_history_v1
@@ -106,6 +103,23 @@ const REVIEWERS: &str =
      on conflict (consultation_id, user_id) do update set
          tenant = excluded.tenant, shard = excluded.shard, answers = excluded.answers";
 
+const WORDS: &str = "insert into {schema}.consultation_words_v1 (consultation_id, tenant, shard, words)
+     select id, tenant, shard, read.consultation_words(tenant, title, body, external_id, labels::text[])
+     from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[])
+         as n (id, tenant, shard, title, body, external_id, labels)
+     on conflict (consultation_id) do update set tenant = excluded.tenant, shard = excluded.shard, words = excluded.words";
+
+const ASKED: &str = "insert into {schema}.consultation_asked_v1 (consultation_id, who, tenant, shard)
+     select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::smallint[])
+     on conflict (consultation_id, who) do update set tenant = excluded.tenant, shard = excluded.shard";
+
+const ASKED_NO_MORE: &str =
+    "delete from {schema}.consultation_asked_v1 a using unnest($1::uuid[], $2::text[]) as g (id, who)
+     where a.consultation_id = g.id and a.who = g.who";
+
+/// Of what has ended nobody is asked.
+const ASKED_NOBODY: &str = "delete from {schema}.consultation_asked_v1 where consultation_id = any($1)";
+
 /// One column of an array parameter.
 fn column<T, C>(rows: &[T], of: impl FnMut(&T) -> C) -> Vec<C> {
     rows.iter().map(of).collect()
@@ -119,6 +133,7 @@ pub(super) async fn write(schema: &Schema, connection: &mut PgConnection, batch:
     rows.retain(|(_, row)| row.asked.is_none() || row.version > 1);
     if !new.is_empty() {
         insert(schema, connection, &new).await?;
+        words(schema, connection, &new).await?;
     }
     if !rows.is_empty() {
         patch(schema, connection, &rows).await?;
@@ -129,7 +144,8 @@ pub(super) async fn write(schema: &Schema, connection: &mut PgConnection, batch:
         record(schema, connection, &history).await?;
     }
     votes(schema, connection, batch).await?;
-    reviewers(schema, connection, batch).await
+    reviewers(schema, connection, batch).await?;
+    asked(schema, connection, batch).await
 }
 
 fn ended<'a, T>(row: &'a Row, of: impl FnOnce(&'a Ended) -> Option<T>) -> Option<T> {
@@ -192,6 +208,24 @@ async fn insert(
     Ok(())
 }
 
+async fn words(
+    schema: &Schema,
+    connection: &mut PgConnection,
+    rows: &[(Uuid, &Row, &Asked)],
+) -> Result<(), WriteError> {
+    sqlx::query(schema.sql(WORDS))
+        .bind(column(rows, |(id, _, _)| *id))
+        .bind(column(rows, |(_, row, _)| row.tenant))
+        .bind(column(rows, |(_, row, _)| row.shard as i16))
+        .bind(column(rows, |(_, _, asked)| asked.title.as_str()))
+        .bind(column(rows, |(_, _, asked)| asked.body.as_deref()))
+        .bind(column(rows, |(_, _, asked)| asked.external_id.as_deref()))
+        .bind(column(rows, |(_, _, asked)| texts(&asked.labels)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 async fn patch(schema: &Schema, connection: &mut PgConnection, rows: &[(Uuid, &Row)]) -> Result<(), WriteError> {
     let claimed = |row: &Row| row.claimed.clone().flatten();
     let done = sqlx::query(schema.sql(CHANGED))
@@ -215,9 +249,6 @@ async fn patch(schema: &Schema, connection: &mut PgConnection, rows: &[(Uuid, &R
         .bind(column(rows, |(_, row)| terms(row, |terms| Some(terms.text.as_str()))))
         .bind(column(rows, |(_, row)| terms(row, |terms| Some(terms.kind))))
         .bind(column(rows, |(_, row)| terms(row, |terms| Some(terms.four_eyes))))
-        .bind(column(rows, |(_, row)| terms(row, |terms| Some(array(&terms.groups)))))
-        .bind(column(rows, |(_, row)| terms(row, |terms| Some(texts(&terms.roles)))))
-        .bind(column(rows, |(_, row)| terms(row, |terms| Some(terms.is_open()))))
         .bind(column(rows, |(_, row)| terms(row, |terms| terms.subject)))
         .bind(column(rows, |(_, row)| terms(row, |terms| terms.subject_name.as_deref())))
         .bind(column(rows, |(_, row)| terms(row, |terms| Some(terms.version as i64))))
@@ -314,5 +345,32 @@ async fn reviewers(schema: &Schema, connection: &mut PgConnection, batch: &Batch
         .bind(column(&rows, |(_, (.., answers))| *answers))
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+async fn asked(schema: &Schema, connection: &mut PgConnection, batch: &Batch) -> Result<(), WriteError> {
+    let mut ended: Vec<Uuid> = batch.rows.iter().filter(|(_, row)| row.ended.is_some()).map(|(id, _)| *id).collect();
+    ended.sort_unstable();
+    let open = batch.asked.iter().filter(|((id, _), _)| ended.binary_search(id).is_err());
+    let (asked, no_more): (Vec<_>, Vec<_>) = open.partition(|(_, (.., is_asked))| *is_asked);
+    if !asked.is_empty() {
+        sqlx::query(schema.sql(ASKED))
+            .bind(column(&asked, |((id, _), _)| *id))
+            .bind(column(&asked, |((_, who), _)| who.to_string()))
+            .bind(column(&asked, |(_, (tenant, ..))| *tenant))
+            .bind(column(&asked, |(_, (_, shard, _))| *shard as i16))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !no_more.is_empty() {
+        sqlx::query(schema.sql(ASKED_NO_MORE))
+            .bind(column(&no_more, |((id, _), _)| *id))
+            .bind(column(&no_more, |((_, who), _)| who.to_string()))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !ended.is_empty() {
+        sqlx::query(schema.sql(ASKED_NOBODY)).bind(ended).execute(connection).await?;
+    }
     Ok(())
 }

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::fresh;
 use crate::{
     consultation::{
-        filter::{Filter, Reviewer, Sort},
+        filter::{Filter, Part, Reviewer, Sort},
         rows,
     },
     page::Page,
@@ -57,6 +57,7 @@ pub struct Wanted {
     unclaimed: Option<bool>,
     updated_after: Option<DateTime<Utc>>,
     due_before: Option<DateTime<Utc>>,
+    q: Option<String>,
     sort: Option<String>,
     first: Option<i32>,
     after: Option<String>,
@@ -88,18 +89,12 @@ impl Wanted {
                 states.push(state);
             }
         }
-        let texts = [("label", &self.label), ("external_id", &self.external_id)];
-        if let Some((name, _)) =
-            texts.into_iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.contains('\0')))
-        {
-            return Err(wrong(name, "Must not contain the character U+0000."));
-        }
         let reviewer = match self.reviewer.as_deref() {
             Some("me") => Some(principal.id),
             Some(text) => Some(text.parse().map_err(|_| wrong("reviewer", "Must be a UUID, or `me`."))?),
             None => None,
         };
-        Ok(Filter {
+        let filter = Filter {
             states,
             labels: parts(self.label.as_deref()).map(str::to_owned).collect(),
             reviewer,
@@ -112,7 +107,17 @@ impl Wanted {
             due_before: self.due_before,
             requested_after: None,
             requested_before: None,
-        })
+            text: self.q.clone(),
+        };
+        filter.check().map_err(|(part, detail)| {
+            let name = match part {
+                Part::ExternalId => "external_id",
+                Part::Labels => "label",
+                Part::Text => "q",
+            };
+            wrong(name, format!("It {detail}."))
+        })?;
+        Ok(filter)
     }
 
     fn sort(&self) -> Result<Sort, Problem> {
@@ -144,6 +149,7 @@ impl Wanted {
         ("unclaimed" = Option<bool>, Query, description = "In nobody's hands"),
         ("updated_after" = Option<String>, Query, description = "Changed after this instant"),
         ("due_before" = Option<String>, Query, description = "Due before this instant"),
+        ("q" = Option<String>, Query, description = "With these words in title, body or external id: a word of three letters or more is found by its beginning, `\"several words\"` stand together, `or` stands between alternatives, and `-word` must not be there"),
         ("sort" = Option<String>, Query, description = "`newest` (if not given), `updated`, or `due`"),
         ("first" = Option<i32>, Query, description = "At most this many, up to 100; 20 if not given"),
         ("after" = Option<String>, Query, description = "Behind this place: `next` of the page before, in the same order"),
@@ -184,7 +190,7 @@ pub async fn list_consultations(
     let mut response = if !headers.contains_key(header::IF_NONE_MATCH) && fresh::is_since(&headers, modified) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let found = rows::page(&mut entered.tx, &filter, sort, page.after, page.limit());
+        let found = rows::page(&mut entered.tx, principal.tenant, &filter, sort, page.after, page.limit());
         let (consultations, next) = page.cut(gate.reads().guard(found).await?, |view| sort.place(view));
         let tag = tag(&consultations, next.as_deref());
         let is_known = fresh::matches(&headers, &tag) == Some(true);
