@@ -280,14 +280,18 @@ async fn a_read_that_waits_is_answered_when_the_consultation_changes() {
         world.http.get(url).bearer_auth(&token).header("if-none-match", tag).send().await.unwrap()
     };
     assert_eq!(known("\"9\"").await.status(), StatusCode::OK, "another version is told at once");
-    let end = async || {
+    let outcome = async || get(&world, &token, &format!("/{id}?wait=60")).await.json::<Value>().await.unwrap();
+    let comment = async || {
         world.heard_by(OURS, 2).await;
         world.write(OURS, id, &Asked::titled("slow"), "commented").await;
+    };
+    let changes = async || {
+        let (changed, ()) = tokio::join!(known("\"1\""), comment());
         world.run(&format!("update read.consultation_v1 set ended_at = updated_at where id = '{id}'")).await;
         world.write(OURS, id, &Asked { state: "timed_out", ..Asked::titled("slow") }, "timed_out").await;
+        changed
     };
-    let outcome = async || get(&world, &token, &format!("/{id}?wait=60")).await.json::<Value>().await.unwrap();
-    let (changed, ended, ()) = tokio::join!(known("\"1\""), outcome(), end());
+    let (ended, changed) = tokio::join!(outcome(), changes());
     assert_eq!(changed.headers()["etag"], "\"2\"");
     assert_eq!((&ended["state"], &ended["version"]), (&"timed_out".into(), &3.into()), "a comment is no outcome");
     assert!(started.elapsed() < Duration::from_secs(50), "a bound of liveness");
