@@ -83,7 +83,8 @@ impl State {
         &self,
         work: impl Future<Output = Result<T, ExecuteError>>,
     ) -> Result<T, BreakerError<ExecuteError>> {
-        self.breaker.call(|error| matches!(error, ExecuteError::Unreachable), work).await
+        // On the heap: a future that holds another twice, at every level, outgrows a stack.
+        self.breaker.call(|error| matches!(error, ExecuteError::Unreachable), Box::pin(work)).await
     }
 
     /// The same for a plain query.
@@ -91,7 +92,7 @@ impl State {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, BreakerError<sqlx::Error>> {
-        self.breaker.call(db::is_connection_failure, work).await
+        self.breaker.call(db::is_connection_failure, Box::pin(work)).await
     }
 
     /// The principal as events name it; none when the person is gone.

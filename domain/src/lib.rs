@@ -7,5 +7,6 @@ pub mod aggregate;
 pub mod calendar;
 pub mod consultation;
 pub mod identity;
+pub mod template;
 
 pub use aggregate::{Aggregate, At, Decided};

@@ -153,12 +153,14 @@ family!(IdentityEvent, Category::Identity, {
     "docket.identity.api_key_created.v1" => ApiKeyCreated,
     "docket.identity.api_key_rotated.v1" => ApiKeyRotated,
     "docket.identity.api_key_revoked.v1" => ApiKeyRevoked,
+    "docket.identity.template_set.v1" => TemplateSet,
+    "docket.identity.template_retired.v1" => TemplateRetired,
 });
 
 /// Any event of any category: what readers of the whole log see.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// Of a user, an organisation, a session or an API key.
+    /// Of a user, an organisation, a session, an API key or a template.
     Identity(IdentityEvent),
     /// Of a consultation.
     Consultation(ConsultationEvent),

@@ -9,7 +9,7 @@ use crate::{consultation as c, identity as i};
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 45] = [
+pub(crate) const TYPES: [Entry; 47] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
     ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
@@ -55,6 +55,8 @@ pub(crate) const TYPES: [Entry; 45] = [
     ("docket.identity.api_key_created.v1", SchemaGenerator::root_schema_for::<i::ApiKeyCreated>),
     ("docket.identity.api_key_rotated.v1", SchemaGenerator::root_schema_for::<i::ApiKeyRotated>),
     ("docket.identity.api_key_revoked.v1", SchemaGenerator::root_schema_for::<i::ApiKeyRevoked>),
+    ("docket.identity.template_set.v1", SchemaGenerator::root_schema_for::<i::TemplateSet>),
+    ("docket.identity.template_retired.v1", SchemaGenerator::root_schema_for::<i::TemplateRetired>),
 ];
 
 /// Every event type with the schema of its data.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +13,10 @@ use chrono::{DateTime, Utc};
 use docket_events::{Category, ShardId, StreamId};
 use docket_log::{Bell, Installation, Position};
 use sqlx::{PgConnection, Row};
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -58,6 +61,8 @@ pub struct Gate {
     installation: Installation,
     ages: Ages,
     patience: Duration,
+    /// Of those who wait for changes, so many read at once: a change wakes thousands.
+    turns: Arc<Semaphore>,
 }
 
 /// A read under way: rows read in `tx` are at least as new as `seen`.
@@ -80,7 +85,16 @@ enum Look {
 impl Gate {
     /// A gate that waits for at most `patience`, woken by the bell of the read models.
     pub fn new(reads: Reads, bell: Bell, installation: Installation, ages: Ages, patience: Duration) -> Self {
-        Self { reads, bell, installation, ages, patience }
+        // The other half is for those who come with a question of their own.
+        let turns = reads.pool().options().get_max_connections().div_ceil(2);
+        let turns = Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1)));
+        Self { reads, bell, installation, ages, patience, turns }
+    }
+
+    /// Waits for the turn of somebody who was woken by a change; it ends when the permit is dropped.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.turns.clone().acquire_owned().await.ok()
     }
 
     /// The way to the read models.

@@ -6,7 +6,7 @@ use docket_domain::{
     consultation::{self, Due, Expire, Refusal, view::ConsultationView},
     identity::Organisation,
 };
-use docket_events::consultation::{Person, Priority, WithdrawalReason};
+use docket_events::consultation::{Person, Priority, TemplateUsed, WithdrawalReason};
 use docket_log::{CommandContext, Statuses, faults};
 use docket_platform::{
     auth::{Principal, permissions::Action},
@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::{
     error::RouteError,
     run::{self, Done},
+    template,
     terms::{self, AnswerRequest, EscalationRequest, Reviewer, RuleRequest, Wanted},
 };
 use crate::{
@@ -44,7 +45,8 @@ const MAX_SUBJECT_CHARS: usize = 200;
     "timeout_minutes": 60
 }))]
 pub(super) struct Request {
-    /// One line that says what is to be decided, 1 to 200 characters.
+    /// One line that says what is to be decided, 1 to 200 characters; needed unless the template has one.
+    #[schema(required = false)]
     title: String,
     /// The request in full, Markdown, at most 64 KiB.
     body: Option<String>,
@@ -96,6 +98,8 @@ pub(super) struct Request {
     questions_stop_clock: bool,
     /// Where the asker wants to be told of the outcome: an `https` or `http` URL.
     callback_url: Option<String>,
+    /// A request that the organisation has prepared; what is given besides stands in place of what it says.
+    pub(super) template: Option<template::Used>,
     /// The id of an own consultation in whose place this one stands: it is withdrawn as superseded.
     supersedes: Option<Uuid>,
 }
@@ -178,7 +182,7 @@ pub(super) async fn command(
     callback(request.callback_url.as_deref())?;
     let Request { title, body, context, external_id, priority, labels, callback_url, supersedes, .. } = request;
     let Request { reviewers, answer, rule, four_eyes, on_timeout, reminders, escalations, .. } = request;
-    let Request { business_time, questions_stop_clock, subject: about, .. } = request;
+    let Request { business_time, questions_stop_clock, subject: about, template, .. } = request;
     let subject = subject(state, principal.tenant, about).await?;
     let wanted = Wanted {
         reviewers,
@@ -210,6 +214,7 @@ pub(super) async fn command(
         labels,
         callback_url,
         supersedes,
+        template: template.map(|used| TemplateUsed { name: used.name, version: used.version.unwrap_or(0) }),
         terms,
         ..consultation::Request::new(title, requested_by)
     })
@@ -238,11 +243,11 @@ pub(super) async fn command(
 pub(super) async fn handler(
     axum::extract::State(state): axum::extract::State<State>,
     envelope: Envelope<Ask>,
-    Json { value: request, hash }: Json<Request>,
+    Json { value: body, hash }: Json<Value>,
 ) -> Result<Response, RouteError> {
     let by = run::person(&state, &envelope).await?;
     let context = envelope.context(hash, STATUSES);
-    let (status, done) = ask(&state, &envelope.principal, &context, by, request).await?;
+    let (status, done) = ask(&state, &envelope.principal, &context, by, body).await?;
     let location = format!("/api/v1/consultations/{}", done.view.id);
     Ok(done.answer(status, Some(location)))
 }
@@ -251,14 +256,26 @@ pub(super) async fn handler(
 pub(super) const STATUSES: Statuses =
     Statuses { changed: StatusCode::CREATED.as_u16(), unchanged: StatusCode::OK.as_u16() };
 
-/// Asks once.
+/// Asks once, as `body` has it.
 pub(super) async fn ask(
     state: &State,
     principal: &Principal,
     context: &CommandContext,
     by: Person,
-    request: Request,
+    body: Value,
 ) -> Result<(StatusCode, Done), RouteError> {
+    let named =
+        body.get("external_id").and_then(Value::as_str).map(|external_id| stream_of(principal.tenant, external_id));
+    // On the heap: requests are large, and so is what waits for them.
+    let request = match Box::pin(template::fill(state, principal.tenant, body)).await {
+        Ok(request) => request,
+        Err(error @ RouteError::Wrong { .. }) => {
+            // What was asked before is answered as it was, whatever has become of the template.
+            let done = run::as_before(state, context, named.unwrap_or_else(ids::new_id), error).await?;
+            return Ok((status_of(&done), done));
+        }
+        Err(error) => return Err(error),
+    };
     let supersedes = request.supersedes;
     // Invented once: every attempt of this request writes the same stream.
     let id =
@@ -270,7 +287,7 @@ pub(super) async fn ask(
         }
         Ok(command)
     };
-    let done = match looked_up.await {
+    let done = match Box::pin(looked_up).await {
         Ok(command) => run::run(state, context, id, command.into()).await?,
         // What was asked before is answered as it was, whoever has left since.
         Err(error) => run::as_before(state, context, id, error).await?,
@@ -279,9 +296,13 @@ pub(super) async fn ask(
     if let Some(older) = supersedes {
         supersede(state, context, by, older).await?;
     }
-    // Asking again may find the first request overdue and record that: something changed, but nothing was created.
+    Ok((status_of(&done), done))
+}
+
+/// Asking again may find the first request overdue and record that: something changed, but nothing was created.
+fn status_of(done: &Done) -> StatusCode {
     let created = done.status == StatusCode::CREATED.as_u16() && done.view.updated_at == done.view.requested_at;
-    Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, done))
+    if created { StatusCode::CREATED } else { StatusCode::OK }
 }
 
 /// Refuses unless `older` is the asker's own, and pending, or superseded before by the same request.

@@ -12,10 +12,10 @@ use docket_domain::consultation::view::ConsultationView;
 use docket_log::{CommandContext, Position, Statuses};
 use docket_platform::{
     Problem, ProblemDocument,
-    http::{Json, headers::POSITION},
+    http::{Json, headers::POSITION, json},
 };
 use futures_util::{StreamExt, stream};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -129,7 +129,7 @@ async fn ask_many(
     let items = contexts(&envelope, ask::STATUSES, items)?;
     let outcomes = stream::iter(items).map(move |(context, item)| {
         let (state, by) = (state.clone(), by.clone());
-        async move { ask::ask(&state, &principal, &context, by, parsed(item)?).await }
+        async move { ask::ask(&state, &principal, &context, by, item).await }
     });
     Ok(verdicts(outcomes.buffered(AT_ONCE).collect().await))
 }
@@ -165,11 +165,8 @@ async fn answer_many(
 fn answer_of(mut item: Value) -> Result<(Uuid, respond::Request), RouteError> {
     let id = item.as_object_mut().and_then(|members| members.remove("consultation_id"));
     let id = id.ok_or_else(|| RouteError::wrong("consultation_id", "must be given"))?;
-    Ok((parsed(id)?, parsed(item)?))
-}
-
-fn parsed<T: DeserializeOwned>(item: Value) -> Result<T, RouteError> {
-    serde_json::from_value(item).map_err(|error| RouteError::Malformed(error.to_string()))
+    let id = json::read(id).map_err(|_| RouteError::wrong("consultation_id", "must be a UUID"))?;
+    Ok((id, json::read(item)?))
 }
 
 /// Each item with what the journal needs to know of it.

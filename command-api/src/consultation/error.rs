@@ -32,9 +32,9 @@ pub(super) enum RouteError {
         /// The rest of a sentence that begins with it.
         reason: String,
     },
-    /// An item among many that is not what is taken alone.
-    #[error("not understood: {0}")]
-    Malformed(String),
+    /// It is not what is taken.
+    #[error("{0:?}")]
+    Unread(Problem),
     /// Judged and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -59,6 +59,12 @@ impl RouteError {
     }
 }
 
+impl From<Problem> for RouteError {
+    fn from(problem: Problem) -> Self {
+        Self::Unread(problem)
+    }
+}
+
 impl From<NotDone<Refusal>> for RouteError {
     fn from(error: NotDone<Refusal>) -> Self {
         match error {
@@ -73,7 +79,7 @@ impl From<RouteError> for Problem {
         match error {
             RouteError::Contradiction { field, reason } => invalid(field, reason),
             RouteError::Wrong { field, reason } => invalid(field, &reason),
-            RouteError::Malformed(reason) => Self::bad_request("invalid_json", sentence(&reason)),
+            RouteError::Unread(problem) => problem,
             RouteError::Refused(refusal) => of_refusal(refusal),
             RouteError::Failed(error) => error::of_breaker(error),
             RouteError::Backlog => error::backlog_full(),

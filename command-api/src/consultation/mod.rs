@@ -10,11 +10,13 @@ mod error;
 mod resource;
 mod respond;
 pub(crate) mod run;
+mod template;
 mod terms;
 mod withdraw;
 mod work;
 
 pub use ask::stream_of;
+pub(crate) use template::check as check_template;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

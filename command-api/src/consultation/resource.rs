@@ -59,6 +59,7 @@ pub(super) fn view(id: Uuid, state: Consultation) -> Option<ConsultationView> {
         subject: subject.map(person),
         callback_url: request.callback_url,
         supersedes: request.supersedes,
+        template: request.template.map(Into::into),
         claimed_by: work.claimed_by.map(person),
         open_question_count: count(work.questions.len()),
         vote_count: count(votes.len()),

@@ -19,6 +19,12 @@ pub(super) enum RouteError {
     /// A field does not do, as was seen before it was judged: the rest of a sentence that begins with it.
     #[error("`{0}` {1}")]
     Wrong(&'static str, &'static str),
+    /// A part of the request that is not what it has to be.
+    #[error("{0:?}")]
+    Unread(Problem),
+    /// There is no such template.
+    #[error("there is no such template")]
+    NoSuchTemplate,
     /// Judged and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -42,7 +48,8 @@ impl From<NotDone<Refusal>> for RouteError {
 impl IntoResponse for RouteError {
     fn into_response(self) -> Response {
         match self {
-            Self::Forbidden(problem) => problem,
+            Self::Forbidden(problem) | Self::Unread(problem) => problem,
+            Self::NoSuchTemplate => Problem::not_found("There is no such template."),
             Self::InvalidToken => error::invalid_token(),
             Self::Wrong(field, reason) => error::invalid(field, reason),
             Self::Refused(refusal) => error::of_identity(refusal),

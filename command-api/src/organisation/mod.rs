@@ -1,4 +1,5 @@
-//! Commands to the organisation that a token names: who may come, who belongs to it in which role, its groups, and what it demands.
+//! Commands to the organisation that a token names: who may come, who belongs to it in which role, its groups, what it demands,
+//! and the requests that it has prepared.
 //!
 //! Owns how a request becomes a command of `docket_domain::identity` and how the outcome is answered. It must not judge: whether a
 //! command is accepted is decided there, on the state at hand. What is taken away from somebody takes hold through the events alone.
@@ -12,6 +13,7 @@ mod members;
 mod resource;
 mod run;
 mod second_factor;
+mod templates;
 
 pub(crate) use accept::join;
 pub(crate) use resource::JoinedView;
@@ -42,4 +44,5 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(groups::add_member, groups::remove_member))
         .routes(routes!(second_factor::handler))
         .routes(routes!(calendar::handler))
+        .routes(routes!(templates::set, templates::retire))
 }

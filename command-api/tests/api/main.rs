@@ -22,4 +22,5 @@ mod second_factor;
 mod sessions;
 mod setup;
 mod support;
+mod templates;
 mod tokens;

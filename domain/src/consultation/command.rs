@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use docket_events::{
     calendar::BusinessCalendar,
-    consultation::{AnswerKind, DecisionRule, Person, Priority, WithdrawalReason},
+    consultation::{AnswerKind, DecisionRule, Person, Priority, TemplateUsed, WithdrawalReason},
     identity::Role,
 };
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub struct Request {
     pub callback_url: Option<String>,
     /// The consultation in whose place this one stands.
     pub supersedes: Option<Uuid>,
+    /// The template that it was made from.
+    pub template: Option<TemplateUsed>,
     /// How it is to be decided.
     pub terms: Terms,
 }
@@ -59,6 +61,7 @@ impl Request {
             labels: Vec::new(),
             callback_url: None,
             supersedes: None,
+            template: None,
             terms: Terms::default(),
         }
     }

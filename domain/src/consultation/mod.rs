@@ -11,9 +11,9 @@ mod clock;
 pub mod command;
 pub mod decide;
 pub mod rule;
-mod schema;
+pub(crate) mod schema;
 pub mod state;
-mod validate;
+pub(crate) mod validate;
 pub mod view;
 mod work;
 

@@ -30,7 +30,7 @@ const NAMES: [&str; 5] = ["properties", "patternProperties", "$defs", "definitio
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Checks a schema.
-pub(super) fn check(field: &'static str, schema: &Value) -> Result<(), Refusal> {
+pub(crate) fn check(field: &'static str, schema: &Value) -> Result<(), Refusal> {
     if !(schema.is_object() || schema.is_boolean()) {
         return invalid(field, "must be a JSON Schema: an object, or true or false");
     }
@@ -46,7 +46,7 @@ pub(super) fn check(field: &'static str, schema: &Value) -> Result<(), Refusal> 
 }
 
 /// Checks data against a schema that was checked.
-pub(super) fn satisfies(field: &'static str, schema: &Value, data: &Value) -> Result<(), Refusal> {
+pub(crate) fn satisfies(field: &'static str, schema: &Value, data: &Value) -> Result<(), Refusal> {
     let validator = compile(field, schema)?;
     let faults = validator.iter_errors(data).take(TOLD_FAULTS);
     let faults: Vec<String> = faults

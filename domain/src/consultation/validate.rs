@@ -95,7 +95,7 @@ fn body(body: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// Checks JSON that somebody sends: how deep it is, how long, and that PostgreSQL can hold it.
-pub(super) fn json(field: &'static str, value: &Value, max_bytes: usize) -> Result<(), Refusal> {
+pub(crate) fn json(field: &'static str, value: &Value, max_bytes: usize) -> Result<(), Refusal> {
     // An explicit stack: what is given may be deep.
     let mut rest = vec![(value, 0)];
     while let Some((value, depth)) = rest.pop() {

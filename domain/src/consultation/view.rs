@@ -5,7 +5,9 @@
 
 use chrono::{DateTime, Utc};
 use docket_events::{
-    consultation::{Answer, AnswerKind, Content, Decision, DecisionRule, Priority, Rule, TermsSet, WithdrawalReason},
+    consultation::{
+        Answer, AnswerKind, Content, Decision, DecisionRule, Priority, Rule, TemplateUsed, TermsSet, WithdrawalReason,
+    },
     identity::Role,
 };
 use serde::Serialize;
@@ -64,6 +66,8 @@ pub struct ConsultationView {
     pub callback_url: Option<String>,
     /// The consultation in whose place this one stands.
     pub supersedes: Option<Uuid>,
+    /// The template that it was made from.
+    pub template: Option<TemplateView>,
     /// Who has it in hand.
     pub claimed_by: Option<PersonView>,
     /// How many questions wait for the asker's answer.
@@ -82,6 +86,23 @@ pub struct ConsultationView {
     pub late_response_count: u32,
     /// The time of its last event.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A template, in the version that was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TemplateUsed)]
+pub struct TemplateView {
+    /// What it is called.
+    #[schema(example = "release")]
+    pub name: String,
+    /// Which version of it.
+    pub version: u64,
+}
+
+impl From<TemplateUsed> for TemplateView {
+    fn from(TemplateUsed { name, version }: TemplateUsed) -> Self {
+        Self { name, version }
+    }
 }
 
 /// A person, by the name it bore at the time of the act.

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use request::{AnswerKind, DecisionRule, Escalation, Priority, PrivateRequest, Requested, TermsSet};
+pub use request::{AnswerKind, DecisionRule, Escalation, Priority, PrivateRequest, Requested, TemplateUsed, TermsSet};
 pub use vote::{Answer, Content, Decision, LateResponseRecorded, Parts, Responded, Rule, TimedOut, VoteCast};
 pub use work::{
     Assigned, Claimed, Clock, Commented, Delegated, Escalated, InformationProvided, InformationRequested, Released,

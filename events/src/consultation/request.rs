@@ -97,6 +97,18 @@ pub struct Requested {
     /// The consultation in whose place this one stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Uuid>,
+    /// The template that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateUsed>,
+}
+
+/// A template that a request was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TemplateUsed {
+    /// What it is called.
+    pub name: String,
+    /// In which version it was used.
+    pub version: u64,
 }
 
 impl Requested {
@@ -117,6 +129,7 @@ impl Requested {
             key_made_by: None,
             callback_url: None,
             supersedes: None,
+            template: None,
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What happens to users, organisations, sessions and API keys.
+//! What happens to users, organisations, sessions, API keys, and the templates of requests.
 //!
-//! A user's stream belongs to no tenant (the nil tenant); memberships, invitations and groups are events of the organisation; a session
-//! and an API key are streams of their own within an organisation. Secrets (password hashes, tokens, keys) are never events.
+//! A user's stream belongs to no tenant (the nil tenant); memberships, invitations and groups are events of the organisation; a session,
+//! an API key and a template are streams of their own within an organisation. Secrets (password hashes, tokens, keys) are never events.
 
 mod api_key;
 mod organisation;
 mod session;
+mod template;
 mod user;
 
 use schemars::JsonSchema;
@@ -18,6 +19,7 @@ pub use organisation::{
     SecondFactorDemanded,
 };
 pub use session::{LoginMethod, SessionEnd, SessionRevoked, SessionStarted};
+pub use template::{TemplateRetired, TemplateSet};
 pub use user::{
     AddressVerified, AllSessionsRevoked, Channel, LockedOut, PasswordChanged, PasswordProof, PasswordResetRequested,
     RecoveryCodeUsed, SecondFactor, SecondFactorDisabled, SecondFactorEnabled, UserRegistered, VerificationRequested,
@@ -100,6 +102,10 @@ pub enum IdentityEvent {
     ApiKeyRotated(ApiKeyRotated),
     /// See [`ApiKeyRevoked`].
     ApiKeyRevoked(ApiKeyRevoked),
+    /// See [`TemplateSet`].
+    TemplateSet(TemplateSet),
+    /// See [`TemplateRetired`].
+    TemplateRetired(TemplateRetired),
 }
 
 impl HasPersonal for IdentityEvent {
@@ -140,7 +146,9 @@ impl HasPersonal for IdentityEvent {
             | Self::CalendarSet(_)
             | Self::ApiKeyCreated(_)
             | Self::ApiKeyRotated(_)
-            | Self::ApiKeyRevoked(_) => {}
+            | Self::ApiKeyRevoked(_)
+            | Self::TemplateSet(_)
+            | Self::TemplateRetired(_) => {}
         }
     }
 }

@@ -15,7 +15,8 @@ use docket_events::{
         InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited,
         MemberRemoved, OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed,
         Role, RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled,
-        SessionEnd, SessionRevoked, SessionStarted, UserRegistered, VerificationRequested,
+        SessionEnd, SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered,
+        VerificationRequested,
     },
 };
 use serde_json::json;
@@ -229,5 +230,12 @@ fn of_sessions_and_keys() -> Vec<I> {
         }),
         I::ApiKeyRotated(ApiKeyRotated { old_until: deadline() }),
         I::ApiKeyRevoked(ApiKeyRevoked { reason: KeyEnd::Revoked }),
+        I::TemplateSet(TemplateSet {
+            name: "release".to_owned(),
+            request: json!({"title": "Release {{version}}?", "labels": ["release"], "timeout_minutes": "{{minutes}}"}),
+            values: Some(json!({"properties": {"version": {"type": "string"}}, "required": ["version"]})),
+            set_by: ADA,
+        }),
+        I::TemplateRetired(TemplateRetired { name: "release".to_owned(), retired_by: ADA }),
     ]
 }

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::{Deserializer, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::strict::{self, DEPTH_LIMIT, Flaw, Refused};
@@ -63,9 +63,20 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Json<T>, Problem> {
         )]),
     })?;
     let parser = &mut serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(parser)
-        .map_err(|error| Problem::validation(vec![field_error(&error.path().to_string(), error.inner())]))?;
-    Ok(Json { value, hash: Sha256::digest(bytes).into() })
+    Ok(Json { value: typed(parser)?, hash: Sha256::digest(bytes).into() })
+}
+
+/// Reads a part of a body that was read as any JSON.
+///
+/// # Errors
+/// A problem that names what is wrong, by its path within the part.
+pub fn read<T: DeserializeOwned>(part: serde_json::Value) -> Result<T, Problem> {
+    typed(part)
+}
+
+fn typed<'de, T: DeserializeOwned>(parser: impl Deserializer<'de, Error = serde_json::Error>) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(parser)
+        .map_err(|error| Problem::validation(vec![field_error(&error.path().to_string(), error.inner())]))
 }
 
 fn field_error(path: &str, error: &serde_json::Error) -> FieldError {
@@ -183,6 +194,21 @@ mod tests {
         }
         assert_eq!(parse::<Body>(b"{\"title\":\"\xff\"}").expect_err("not UTF-8").code(), "invalid_utf8");
         assert_eq!(refusal(&"[".repeat(100_000)).code(), "json_too_deep");
+    }
+
+    #[test]
+    fn a_part_is_read_as_a_body_is() {
+        let problem = read::<Body>(serde_json::json!({"title": "t", "items": [{"count": -1}]})).expect_err("negative");
+        assert_eq!(
+            (problem.errors()[0].field.as_str(), problem.errors()[0].code.as_deref()),
+            ("items[0].count", Some("invalid_value"))
+        );
+        let problem = read::<Body>(serde_json::json!({"items": []})).expect_err("no title");
+        assert_eq!(
+            (problem.errors()[0].field.as_str(), problem.errors()[0].code.as_deref()),
+            ("title", Some("missing_field"))
+        );
+        assert_eq!(read::<Body>(serde_json::json!({"title": "t"})).expect("valid").title, "t");
     }
 
     #[test]

@@ -99,7 +99,11 @@ impl Object {
             | E::SecondFactorDisabled(_)
             | E::RecoveryCodeUsed(_)
             | E::LockedOut(_) => Self::user(stream),
-            E::OrganisationCreated(_) | E::SecondFactorDemanded(_) | E::CalendarSet(_) => Self::default(),
+            E::OrganisationCreated(_)
+            | E::SecondFactorDemanded(_)
+            | E::CalendarSet(_)
+            | E::TemplateSet(_)
+            | E::TemplateRetired(_) => Self::default(),
             E::MemberAdded(MemberAdded { user_id, .. })
             | E::RoleChanged(RoleChanged { user_id, .. })
             | E::MemberRemoved(MemberRemoved { user_id, .. })
@@ -158,7 +162,9 @@ fn address(data: &IdentityEvent) -> Option<&Personal<String>> {
         | E::GroupMemberRemoved(_)
         | E::ApiKeyCreated(_)
         | E::ApiKeyRotated(_)
-        | E::ApiKeyRevoked(_) => None,
+        | E::ApiKeyRevoked(_)
+        | E::TemplateSet(_)
+        | E::TemplateRetired(_) => None,
     }
 }
 

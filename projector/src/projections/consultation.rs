@@ -11,7 +11,7 @@ use docket_events::{
     Category, Event, Recorded,
     consultation::{
         Answer, AnswerKind, ConsultationEvent, Decision, DecisionRule, Person, Priority, PrivateRequest, Requested,
-        Rule, TermsSet, WithdrawalReason,
+        Rule, TemplateUsed, TermsSet, WithdrawalReason,
     },
     identity::Role,
 };
@@ -93,6 +93,7 @@ pub(super) struct Asked {
     pub(super) labels: Vec<String>,
     pub(super) callback_url: Option<String>,
     pub(super) supersedes: Option<Uuid>,
+    pub(super) template: Option<TemplateUsed>,
 }
 
 #[derive(Debug)]
@@ -393,6 +394,7 @@ fn asked(event: &Recorded, data: &Requested) -> Asked {
         labels: data.labels.clone(),
         callback_url: data.callback_url.clone(),
         supersedes: data.supersedes,
+        template: data.template.clone(),
     }
 }
 

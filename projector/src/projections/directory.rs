@@ -1,6 +1,6 @@
-//! The projection `directory`: groups, invitations, and what people and software come in with.
+//! The projection `directory`: groups, invitations, templates of requests, and what people and software come in with.
 //!
-//! Owns `account_v1`, `session_v1`, `api_key_v1`, `group_v1`, `group_member_v1` and `invitation_v1`, each in a file of its own. The fold
+//! Owns `account_v1`, `session_v1`, `api_key_v1`, `group_v1`, `group_member_v1`, `invitation_v1` and `template_v1`, each in a file of its own. The fold
 //! merges what a batch says of a row, so that each row is written once. A session, its user and its organisation are streams of
 //! different shards: whether it is open is judged on read, and must not be judged here.
 
@@ -14,8 +14,9 @@ mod api_keys;
 mod groups;
 mod invitations;
 mod sessions;
+mod templates;
 
-/// Groups, invitations, accounts, sessions, API keys.
+/// Groups, invitations, templates, accounts, sessions, API keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory;
 
@@ -27,6 +28,7 @@ pub struct Batch {
     pub(super) api_keys: api_keys::ApiKeys,
     pub(super) groups: groups::Groups,
     pub(super) invitations: invitations::Invitations,
+    pub(super) templates: templates::Templates,
 }
 
 impl Projection for Directory {
@@ -41,6 +43,7 @@ impl Projection for Directory {
             Table { name: "group_v1", personal: &[] },
             Table { name: "group_member_v1", personal: &[] },
             Table { name: "invitation_v1", personal: &["email"] },
+            Table { name: "template_v1", personal: &[] },
         ],
     };
 
@@ -67,6 +70,7 @@ impl Projection for Directory {
             | E::GroupMemberAdded(_)
             | E::GroupMemberRemoved(_)
             | E::MemberRemoved(_) => batch.groups.fold(event, data),
+            E::TemplateSet(_) | E::TemplateRetired(_) => batch.templates.fold(event, data),
             E::VerificationRequested(_)
             | E::PasswordResetRequested(_)
             | E::RecoveryCodeUsed(_)
@@ -85,7 +89,8 @@ impl Projection for Directory {
         batch.sessions.write(schema, connection).await?;
         batch.api_keys.write(schema, connection).await?;
         batch.groups.write(schema, connection).await?;
-        batch.invitations.write(schema, connection).await
+        batch.invitations.write(schema, connection).await?;
+        batch.templates.write(schema, connection).await
     }
 
     /// Nobody follows these rows: they are read.

@@ -9,9 +9,10 @@ use docket_events::{
         InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited, MemberRemoved,
         OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed, Role,
         RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd,
-        SessionRevoked, SessionStarted, UserRegistered, VerificationRequested,
+        SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered, VerificationRequested,
     },
 };
+use serde_json::json;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -140,6 +141,22 @@ fn key(n: u128) -> Vec<E> {
     events
 }
 
+/// The n-th template: set once, twice, set and retired, or brought back.
+fn template(n: u128) -> Vec<E> {
+    let name = format!("template-{n}");
+    let set = |title: &str| {
+        let (request, values) = (json!({"title": title}), (n == 2).then(|| json!({"minProperties": 1})));
+        E::TemplateSet(TemplateSet { name: name.clone(), request, values, set_by: user(1) })
+    };
+    let retired = || E::TemplateRetired(TemplateRetired { name: name.clone(), retired_by: user(2) });
+    match n {
+        1 => vec![set("once")],
+        2 => vec![set("first"), set("second")],
+        3 => vec![set("gone"), retired()],
+        _ => vec![set("old"), retired(), set("back")],
+    }
+}
+
 /// Journals the life of an organisation, its streams woven into each other.
 pub async fn lives(world: &World, seed: u64) {
     let mut dice = Dice::new(seed);
@@ -147,6 +164,7 @@ pub async fn lives(world: &World, seed: u64) {
     streams.extend((1..=5).map(|n| (stream(user(n)), person(n))));
     streams.extend((1..=5).map(|n| (stream(session(n)), login(n))));
     streams.extend((1..=3).map(|n| (stream(id(0xa900 + n)), key(n))));
+    streams.extend((1..=4).map(|n| (stream(id(0x7e00 + n)), template(n))));
     streams.iter_mut().for_each(|(_, events)| events.reverse());
     while !streams.is_empty() {
         let chosen = dice.roll(streams.len() as u64) as usize;
@@ -191,6 +209,16 @@ async fn assert_lives(world: &World) {
     let scopes = "{consultation:ask,identity:read}";
     let expected = ["1 S t f f f", "2 S f t t f", "3 S f t t t"];
     assert_eq!(list(world, keys).await, expected.map(|row| format!("key {}", row.replace('S', scopes))));
+    let templates = "select concat_ws(' ', name, version, request::json->>'title', \"values\", retired_at is not null) from read.template order by 1";
+    let expected = [
+        "template-1 1 once f",
+        "template-2 1 first {\"minProperties\":1} f",
+        "template-2 2 second {\"minProperties\":1} f",
+        "template-3 1 gone t",
+        "template-4 1 old f",
+        "template-4 3 back f",
+    ];
+    assert_eq!(list(world, templates).await, expected, "what is retired is so in all its versions");
 }
 
 #[tokio::test]
@@ -215,7 +243,7 @@ async fn the_trail_has_a_row_for_every_event_with_who_whom_and_from_where() {
     settle(&mut world.engine().await).await;
     let all = world.number("select count(*) from write.journal where category = 1").await;
     assert_eq!(world.number("select count(*) from read.audit").await, all);
-    assert_eq!(world.number("select count(distinct kind) from read.audit").await, 28, "every type there is");
+    assert_eq!(world.number("select count(distinct kind) from read.audit").await, 30, "every type there is");
     let members = "select concat_ws(' ', right(user_id::text, 1), case when until is not null then 'left' end)
          from read.audit_member order by 1";
     assert_eq!(list(&world, members).await, ["1", "2", "3", "4 left", "5"], "whose accounts are shown, and until when");
@@ -240,7 +268,7 @@ async fn new_projections_are_built_from_the_beginning_beside_those_that_stand_fu
     lives(&world, 3).await;
     settle(&mut world.engine().await).await;
     // As after an update of an installation that did not have them.
-    let new = "truncate read.account_v1, read.session_v1, read.api_key_v1, read.group_v1, read.group_member_v1, read.invitation_v1,
+    let new = "truncate read.account_v1, read.session_v1, read.api_key_v1, read.group_v1, read.group_member_v1, read.invitation_v1, read.template_v1,
              read.audit_v1, read.audit_member_v1, read.audit_person_v1;
          delete from read.checkpoint where projection in ('directory', 'audit');
          delete from read.generation where projection in ('directory', 'audit')";

@@ -12,7 +12,8 @@ use docket_events::{
     consultation::{
         Answer, AnswerKind, Assigned, Claimed, Clock, Commented, ConsultationEvent, Content, Decision, DecisionRule,
         Delegated, Escalated, InformationProvided, InformationRequested, LateResponseRecorded, Person, Priority,
-        Released, Reminded, Requested, Responded, Rule, TermsSet, TimedOut, VoteCast, WithdrawalReason, Withdrawn,
+        Released, Reminded, Requested, Responded, Rule, TemplateUsed, TermsSet, TimedOut, VoteCast, WithdrawalReason,
+        Withdrawn,
     },
     identity::Role,
 };
@@ -256,6 +257,7 @@ pub fn requested(title: &str) -> ConsultationEvent {
         reviewers: vec![Uuid::from_u128(2), Uuid::from_u128(3)],
         deadline: Some(DateTime::UNIX_EPOCH + TimeDelta::days(25_000)),
         priority: Priority::High,
+        template: Some(TemplateUsed { name: "release".to_owned(), version: 3 }),
         labels: vec![r#"a "label", \\ and {braces}"#.to_owned(), "release".to_owned()],
         ..Requested::new(title, person(1))
     })

@@ -139,6 +139,15 @@ impl From<HistoryView> for HistoryEntry {
     }
 }
 
+/// A template, in the version that was used.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct TemplateUsed {
+    /// What it is called.
+    name: String,
+    /// Which version of it.
+    version: u64,
+}
+
 /// A request for a human decision.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
@@ -179,6 +188,8 @@ pub struct Consultation {
     callback_url: Option<String>,
     /// The consultation in whose place this one stands.
     supersedes: Option<Uuid>,
+    /// The template that it was made from.
+    template: Option<TemplateUsed>,
     /// Who has it in hand.
     claimed_by: Option<Person>,
     /// How many questions wait for the asker's answer.
@@ -241,6 +252,7 @@ impl From<ConsultationView> for Consultation {
             subject: view.subject.map(Into::into),
             callback_url: view.callback_url,
             supersedes: view.supersedes,
+            template: view.template.map(|template| TemplateUsed { name: template.name, version: template.version }),
             claimed_by: view.claimed_by.map(Into::into),
             open_question_count: view.open_question_count,
             vote_count: view.vote_count,

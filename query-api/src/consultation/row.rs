@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::{
     State,
-    view::{AnswerView, ConsultationView, HistoryView, OutcomeView, PersonView, TermsView, VoteView, WithdrawalView},
+    view::{
+        AnswerView, ConsultationView, HistoryView, OutcomeView, PersonView, TemplateView, TermsView, VoteView,
+        WithdrawalView,
+    },
 };
 use docket_events::consultation::{Answer, AnswerKind, Priority, TermsSet};
 use serde::de::DeserializeOwned;
@@ -13,7 +16,7 @@ use uuid::Uuid;
 /// The columns of [`ConsultationRow`], of the view `c`.
 pub(super) const COLUMNS: &str = "c.id, c.version, c.state, c.title, c.body, c.context, c.proposed, c.external_id, c.requested_by,
     c.requested_by_name, c.requested_at, c.reviewers, c.added_reviewers, c.terms, c.deadline, c.clock_stopped_at, c.priority, c.labels,
-    c.subject, c.subject_name, c.callback_url, c.supersedes, c.claimed_by, c.claimed_by_name,
+    c.subject, c.subject_name, c.callback_url, c.supersedes, c.template_name, c.template_version, c.claimed_by, c.claimed_by_name,
     c.open_question_count, c.ended_at, c.decision, c.content, c.rule, c.request_version, c.ended_by, c.ended_by_name, c.agreed,
     c.outcome_comment, c.withdrawal_reason, c.comment_count, c.late_response_count, c.updated_at,
     (select count(*) from read.consultation_vote v where v.consultation_id = c.id) as vote_count";
@@ -42,6 +45,8 @@ pub(super) struct ConsultationRow {
     subject_name: Option<String>,
     callback_url: Option<String>,
     supersedes: Option<Uuid>,
+    template_name: Option<String>,
+    template_version: Option<i64>,
     claimed_by: Option<Uuid>,
     claimed_by_name: Option<String>,
     open_question_count: i32,
@@ -141,6 +146,10 @@ fn answer(
     Ok(AnswerView::new(Some(answer), proposed))
 }
 
+fn template(name: Option<String>, version: Option<i64>) -> Option<TemplateView> {
+    Some(TemplateView { name: name?, version: unsigned(version?) })
+}
+
 /// The terms and the proposal of an edit, wherever it stands.
 fn terms(terms: Option<&str>, proposed: Option<&str>) -> Result<(Option<TermsSet>, Option<Value>), sqlx::Error> {
     let terms: Option<TermsSet> = json("terms", terms)?;
@@ -205,6 +214,7 @@ impl ConsultationRow {
             subject: self.subject.map(|subject| PersonView::new(subject, self.subject_name)),
             callback_url: self.callback_url,
             supersedes: self.supersedes,
+            template: template(self.template_name, self.template_version),
             claimed_by: self.claimed_by.map(|holder| PersonView::new(holder, self.claimed_by_name)),
             open_question_count: count(self.open_question_count),
             vote_count: u32::try_from(self.vote_count).unwrap_or(u32::MAX),

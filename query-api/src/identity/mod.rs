@@ -1,4 +1,4 @@
-//! Who asks, who belongs to the organisation, what people and software come in with, and what happened to all of these.
+//! Who asks, who belongs to the organisation, what it has prepared, what people and software come in with, and what happened to all of these.
 //!
 //! Owns the SQL over the rows of people and organisations, a file per root field. The role is the token's: it is what counts now.
 
@@ -9,6 +9,7 @@ mod invitations;
 mod me;
 mod members;
 mod sessions;
+mod templates;
 
 use async_graphql::{MergedObject, SimpleObject};
 use docket_log::Position;
@@ -34,6 +35,7 @@ pub struct IdentityQuery(
     Boxed<sessions::SessionsQuery>,
     Boxed<api_keys::ApiKeysQuery>,
     Boxed<audit::AuditQuery>,
+    Boxed<templates::TemplatesQuery>,
 );
 
 /// What a member of an organisation may do there.

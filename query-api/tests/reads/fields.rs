@@ -45,7 +45,7 @@ const fn field(name: &'static str, open: Open, query: &'static str) -> Field {
 const READ: Open = Open::To(Action::Read);
 const MEMBERS: Open = Open::To(Action::ReadMembers);
 
-const FIELDS: [Field; 13] = [
+const FIELDS: [Field; 15] = [
     field("consultation", READ, r#"{ consultation(id: "ID") { id title history { kind by { name } } } }"#),
     field(
         "consultations",
@@ -73,6 +73,16 @@ const FIELDS: [Field; 13] = [
         "groups",
         MEMBERS,
         r#"{ groups(after: "CURSOR") { edges { cursor node { id name } } } all: groups { nodes { id name memberCount members { id name } } } }"#,
+    ),
+    field(
+        "templates",
+        READ,
+        r#"{ templates(after: "CURSOR") { nodes { name } } all: templates { nodes { name request values setBy { id name } } } }"#,
+    ),
+    field(
+        "template",
+        READ,
+        r#"{ template(name: "ID") { name request setBy { id name } } first: template(name: "ID", version: 1) { name } }"#,
     ),
     field(
         "invitations",

@@ -34,6 +34,39 @@ fn column(nodes: &[Value], name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn templates_are_shown_in_their_newest_version_and_by_name_in_any() {
+    let world = World::new().await;
+    let ours = Organisation::make(&world, 1, "Ours").await;
+    for (n, name, version, retired) in
+        [(1, "b", 1, "null"), (1, "b", 3, "null"), (2, "a", 1, "now()"), (3, "c", 1, "null")]
+    {
+        let id = Uuid::from_u128(0x7000 + n);
+        world
+            .run(&format!(
+                "insert into read.template_v1 (id, version, tenant, name, shard, request, set_by, set_at, retired_at) values
+                     ('{id}', {version}, '{}', '{name}', 0, '{{\"title\":\"{{{{x}}}} {version}\"}}', '{}',
+                      timestamptz '2026-01-01' + make_interval(mins => {version}), {retired})",
+                ours.tenant, ours.admin
+            ))
+            .await;
+    }
+    let token = world.token(ours.tenant).await;
+    let shown = pages(&world, &token, "templates", "", 1, "name version request retiredAt setBy { name }").await;
+    let own = ours.consultation.to_string();
+    assert_eq!(column(&shown, "name"), [own.as_str(), "b", "c"], "the last set first");
+    assert_eq!((&shown[1]["version"], &shown[1]["request"]["title"]), (&json!(3), &json!("{{x}} 3")));
+    assert_eq!(shown[1]["setBy"]["name"], "Ours");
+    let all = pages(&world, &token, "templates", ", retired: true", 2, "name retiredAt").await;
+    assert_eq!(column(&all, "name"), [own.as_str(), "b", "c", "a"]);
+    assert!(all[3]["retiredAt"].is_string());
+    let one = r#"{ first: template(name: "b", version: 1) { version } newest: template(name: "b") { version }
+                   none: template(name: "b", version: 2) { version } huge: template(name: "b", version: 18446744073709551615) { version } }"#;
+    let data = world.query(&token, one).await.0;
+    assert_eq!(data, json!({ "first": { "version": 1 }, "newest": { "version": 3 }, "none": null, "huge": null }));
+    assert_eq!(world.refused(&token, r#"{ template(name: "\u0000") { version } }"#).await.1, "INVALID_ARGUMENT");
+}
+
+#[tokio::test]
 async fn groups_are_shown_with_their_members_page_by_page() {
     let world = World::new().await;
     let ours = Organisation::make(&world, 1, "Ours").await;

@@ -40,7 +40,7 @@ impl Organisation {
     }
 
     async fn write(&self, world: &World, word: &str) {
-        let Self { tenant, admin, session, group, key, invitation, events: [event, own], .. } = self;
+        let Self { tenant, admin, consultation, session, group, key, invitation, events: [event, own] } = self;
         let nil = Uuid::nil();
         world
             .run(&format!(
@@ -55,6 +55,8 @@ impl Organisation {
                  insert into read.group_member_v1 values ('{tenant}', '{group}', '{admin}', 0, now());
                  insert into read.invitation_v1 values
                      ('{tenant}', '{invitation}', 0, '{word}@docket.example', 'admin', '{admin}', now(), now() + interval '1 day');
+                 insert into read.template_v1 values
+                     ('{group}', 1, '{tenant}', '{consultation}', 0, '{{\"title\":\"{word}\"}}', '{{\"title\":\"{word}\"}}', '{admin}', now());
                  insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
                  insert into read.audit_person_v1 values ('{admin}', 0, '{word}');
                  insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values

@@ -35,7 +35,7 @@ async fn a_consultation_is_shown_with_its_history_version_and_position() {
             "added_reviewers": [], "answer": {"type": "approval"}, "business_time_zone": null, "callback_url": null, "claimed_by": null,
             "clock_stopped_at": null, "escalations": [], "four_eyes": true, "groups": [], "labels": [], "on_timeout": null,
             "open_question_count": 0, "priority": "normal", "questions_stop_clock": false, "reminders": [], "roles": [],
-            "rule": {"type": "any_one"}, "seats": [], "subject": null, "supersedes": null, "vote_count": 0,
+            "rule": {"type": "any_one"}, "seats": [], "subject": null, "supersedes": null, "template": null, "vote_count": 0,
             "votes": [],
     });
     let mut expected = json!({

@@ -99,6 +99,10 @@ pub async fn get_consultation(
         None => None,
     };
     loop {
+        let turn = match wait {
+            Some(_) => gate.turn().await,
+            None => None,
+        };
         let mut entered = gate.enter(principal.tenant, CONSULTATION, &wanted, Some(stream)).await?;
         let found = gate.reads().guard(rows::by_id(&mut entered.tx, id)).await?;
         // The same words, whether it is another's or nobody's.
@@ -114,7 +118,7 @@ pub async fn get_consultation(
             return show(&gate, entered, consultation, &headers).await;
         }
         // Nothing of the database is held while nothing happens.
-        drop(entered);
+        drop((entered, turn));
         tokio::select! {
             () = watch.changed(id) => {}
             () = tokio::time::sleep_until(until) => {}
