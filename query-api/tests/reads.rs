@@ -5,6 +5,8 @@
 
 #[path = "reads/api_keys.rs"]
 mod api_keys;
+#[path = "reads/as_of.rs"]
+mod as_of;
 #[path = "reads/contract.rs"]
 mod contract;
 #[path = "reads/fields.rs"]

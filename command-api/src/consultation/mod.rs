@@ -7,7 +7,6 @@ mod ask;
 mod bulk;
 mod comment;
 mod error;
-mod resource;
 mod respond;
 pub(crate) mod run;
 mod template;

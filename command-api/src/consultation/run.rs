@@ -13,7 +13,7 @@ use docket_platform::{
 };
 use uuid::Uuid;
 
-use super::{error::RouteError, resource};
+use super::error::RouteError;
 use crate::{
     auth::session::load,
     envelope::Envelope,
@@ -127,6 +127,6 @@ async fn render(state: &State, accepted: Accepted<Consultation>) -> Result<Done,
     let Accepted { stream, state: mut folded, position, status, .. } = accepted;
     let open = async { Ok(state.store.vault().open(std::slice::from_mut(&mut folded)).await?) };
     state.guarded(open).await?;
-    let view = resource::view(stream.id, folded).ok_or(RouteError::Nothing)?;
+    let view = ConsultationView::of(stream.id, folded).ok_or(RouteError::Nothing)?;
     Ok(Done { view, status, position })
 }

@@ -10,6 +10,7 @@ mod ask;
 mod clock;
 pub mod command;
 pub mod decide;
+mod folded;
 pub mod rule;
 pub(crate) mod schema;
 pub mod state;

@@ -7,7 +7,7 @@ use async_graphql::{
 };
 use docket_domain::consultation::{
     State,
-    view::{ConsultationView, HistoryView, PersonView, WithdrawalView},
+    view::{ConsultationView, HistoryView, PersonView, VoteView, WithdrawalView},
 };
 use docket_events::consultation::WithdrawalReason;
 use docket_platform::auth::Principal;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    as_of::AsOf,
     filter::{Filter, Reviewer, Sort},
     graphql_terms::{DecisionWord, Outcome, PriorityWord, Terms, Vote},
     history::{Histories, Votes},
@@ -210,6 +211,9 @@ pub struct Consultation {
     version: u64,
     /// The time of its last event.
     updated_at: Instant,
+    /// The votes that counted then, where it is told as it stood.
+    #[graphql(skip)]
+    then: Option<Vec<VoteView>>,
 }
 
 #[ComplexObject]
@@ -217,6 +221,9 @@ impl Consultation {
     /// The last vote of each who voted, in the order of the stream.
     #[graphql(complexity = "1 + HISTORY_COST * child_complexity")]
     async fn votes(&self, context: &Context<'_>) -> Result<Vec<Vote>> {
+        if let Some(votes) = &self.then {
+            return Ok(votes.iter().cloned().map(Into::into).collect());
+        }
         let votes = context.data::<DataLoader<Votes>>()?;
         let votes = votes.load_one(self.id).await.map_err(|problem| error::from_problem(&problem))?;
         Ok(votes.unwrap_or_default().into_iter().map(Into::into).collect())
@@ -227,7 +234,12 @@ impl Consultation {
     async fn history(&self, context: &Context<'_>) -> Result<Vec<HistoryEntry>> {
         let histories = context.data::<DataLoader<Histories>>()?;
         let history = histories.load_one(self.id).await.map_err(|problem| error::from_problem(&problem))?;
-        Ok(history.unwrap_or_default().into_iter().map(Into::into).collect())
+        // As it stood, it had no more than so many events.
+        let history = history
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|entry| entry.version <= self.version || self.then.is_none());
+        Ok(history.map(Into::into).collect())
     }
 }
 
@@ -263,7 +275,14 @@ impl From<ConsultationView> for Consultation {
             late_response_count: view.late_response_count,
             version: view.version,
             updated_at: Instant(view.updated_at),
+            then: None,
         }
+    }
+}
+
+impl From<AsOf> for Consultation {
+    fn from(AsOf { consultation, votes }: AsOf) -> Self {
+        Self { then: Some(votes), ..consultation.into() }
     }
 }
 

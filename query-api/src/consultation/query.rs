@@ -8,6 +8,7 @@ use docket_platform::{auth::permissions::Action, clock};
 use uuid::Uuid;
 
 use super::{
+    as_of::as_of,
     filter::{Filter, Part, Sort},
     graphql::{Consultation, ConsultationFilter, ConsultationSort, ConsultationStats},
     rows,
@@ -34,11 +35,19 @@ impl ConsultationQuery {
         &self,
         context: &Context<'_>,
         id: Uuid,
+        #[graphql(
+            desc = "As it stood at this instant, with everything up to then that was recorded; null before it was asked. What was erased since stays erased."
+        )]
+        as_of: Option<Instant>,
         #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
     ) -> Result<Option<Consultation>> {
         let asker = Asker::who_may(context, Action::Read)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
-        one(asker, id, &wanted).await.map_err(error::from_read)
+        let found = match as_of {
+            Some(instant) => then(asker, id, instant.0, &wanted).await,
+            None => one(asker, id, &wanted).await,
+        };
+        found.map_err(error::from_read)
     }
 
     /// Consultations, newest first unless another order is asked for.
@@ -109,6 +118,17 @@ pub async fn one(asker: &Asker, id: Uuid, wanted: &Position) -> Result<Option<Co
     let mut entered = enter(asker, CONSULTATION, wanted, Some(id)).await?;
     let found = asker.gate.reads().guard(rows::by_id(&mut entered.tx, id)).await?;
     Ok(found.map(Into::into))
+}
+
+async fn then(
+    asker: &Asker,
+    id: Uuid,
+    until: DateTime<Utc>,
+    wanted: &Position,
+) -> Result<Option<Consultation>, ReadError> {
+    let mut entered = enter(asker, CONSULTATION, wanted, Some(id)).await?;
+    let found = as_of(&mut entered.tx, asker.principal.tenant, id, until);
+    Ok(asker.gate.reads().guard(found).await?.map(Into::into))
 }
 
 async fn list(

@@ -60,7 +60,7 @@ async fn templates_are_shown_in_their_newest_version_and_by_name_in_any() {
     assert_eq!(column(&all, "name"), [own.as_str(), "b", "c", "a"]);
     assert!(all[3]["retiredAt"].is_string());
     let one = r#"{ first: template(name: "b", version: 1) { version } newest: template(name: "b") { version }
-                   none: template(name: "b", version: 2) { version } huge: template(name: "b", version: 18446744073709551615) { version } }"#;
+                   none: template(name: "b", version: 2) { version } huge: template(name: "b", version: 9223372036854775807) { version } }"#;
     let data = world.query(&token, one).await.0;
     assert_eq!(data, json!({ "first": { "version": 1 }, "newest": { "version": 3 }, "none": null, "huge": null }));
     assert_eq!(world.refused(&token, r#"{ template(name: "\u0000") { version } }"#).await.1, "INVALID_ARGUMENT");
