@@ -1,9 +1,9 @@
-//! The deadline scheduler: ends what is due, soon after it is due.
+//! The deadline scheduler: ends what is due, reminds and escalates, soon after the time for it has come.
 //!
 //! Owns nothing of the outcome: a consultation has timed out at its deadline by its own rule, and whatever command comes first says
-//! so. The scheduler only sees to it that one comes. Several may run: each claims rows for a while (`SKIP LOCKED`), expires their
-//! streams by a command like any other, and a claim of one that died runs out. The poll is the truth; the bell only wakes it when a
-//! nearer deadline may have been written.
+//! so, and which reminders and escalations were due before it. The scheduler only sees to it that one comes. Several may run: each
+//! claims rows for a while (`SKIP LOCKED`), expires their streams by a command like any other, and a claim of one that died runs out.
+//! The poll is the truth; the bell only wakes it when a nearer deadline may have been written.
 
 use std::{panic::AssertUnwindSafe, sync::LazyLock, time::Duration};
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::graphql::Person;
-use crate::graphql::Instant;
+use crate::{graphql::Instant, identity};
 
 /// What a reviewer decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -191,7 +191,7 @@ pub struct Terms {
     /// The groups whose members may answer.
     groups: Vec<Uuid>,
     /// The roles that may answer.
-    roles: Vec<String>,
+    roles: Vec<identity::Role>,
     /// Whose votes are counted, by a rule that counts.
     seats: Vec<Uuid>,
     /// What counts when the deadline passes; null: nothing.
@@ -233,12 +233,12 @@ impl From<EscalationView> for Escalation {
     }
 }
 
-const fn role(role: Role) -> &'static str {
+const fn role(role: Role) -> identity::Role {
     match role {
-        Role::Admin => "admin",
-        Role::Reviewer => "reviewer",
-        Role::Requester => "requester",
-        Role::Analyst => "analyst",
+        Role::Admin => identity::Role::Admin,
+        Role::Reviewer => identity::Role::Reviewer,
+        Role::Requester => identity::Role::Requester,
+        Role::Analyst => identity::Role::Analyst,
     }
 }
 
@@ -256,7 +256,7 @@ impl From<TermsView> for Terms {
             rule_details: Json(serde_json::to_value(&terms.rule).unwrap_or_default()),
             four_eyes: terms.four_eyes,
             groups: terms.groups,
-            roles: terms.roles.into_iter().map(|of| role(of).to_owned()).collect(),
+            roles: terms.roles.into_iter().map(role).collect(),
             seats: terms.seats,
             on_timeout: terms.on_timeout.map(Into::into),
             reminders: terms.reminders.into_iter().map(Instant).collect(),
