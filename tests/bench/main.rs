@@ -8,6 +8,7 @@ mod full;
 mod http;
 mod kafka;
 mod logins;
+mod process;
 mod rebuild;
 mod relay;
 mod report;
