@@ -4,6 +4,7 @@
 //! read. Nothing here passes or fails: it prints, and says where a target is missed.
 
 mod append;
+mod deadlines;
 mod full;
 mod http;
 mod kafka;
@@ -95,6 +96,9 @@ async fn main() -> Result<()> {
     }
     if wanted("tokens") {
         tokens::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("deadlines") {
+        deadlines::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("startup") {
         startup::run(&args.docket, &mut report).await?;
