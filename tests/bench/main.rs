@@ -7,6 +7,7 @@ mod append;
 mod deadlines;
 mod full;
 mod http;
+mod inbox;
 mod kafka;
 mod logins;
 mod process;
@@ -99,6 +100,9 @@ async fn main() -> Result<()> {
     }
     if wanted("deadlines") {
         deadlines::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("inbox") {
+        inbox::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("startup") {
         startup::run(&args.docket, &mut report).await?;
