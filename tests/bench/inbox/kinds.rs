@@ -116,6 +116,7 @@ pub async fn all(asking: &Asking<'_>) -> Result<Vec<Kind>> {
         some("search, the most frequent word", &|_| format!("?q={}", word(0))),
         some("search, a frequent word", &|n| format!("?q={}", frequent(n))),
         some("search, a rare word", &|n| format!("?q={}", rare(n))),
+        some("search, the beginning of words", &|n| format!("?q={:.4}", rare(n))),
         some("search, two words", &|n| format!("?q={}%20{}", frequent(n), word(100 + n % 400))),
         asking.kind("search, a word that nobody wrote", Finds::Nothing, |n| format!("?q={}", word(WORDS + n))),
         some("search among the pending, a frequent word", &|n| format!("?q={}&state=pending", frequent(n))),
