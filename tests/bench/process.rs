@@ -115,18 +115,26 @@ impl Cpu {
     }
 }
 
+/// The time on a core that a process of a single thread has taken, to the nanosecond: PostgreSQL's many processes take little each.
+fn on_core(pid: u32) -> Result<Duration> {
+    let schedstat = std::fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+    let first = schedstat.split_whitespace().next().context("no figure")?;
+    Ok(Duration::from_nanos(first.parse()?))
+}
+
 /// The time on a core that a PostgreSQL server has taken until now: its postmaster, all it started, and what has ended of it.
 pub async fn postgres_cpu(owner: &PgPool) -> Result<Duration> {
     let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(owner).await?;
     let postmaster = Cpu::of(u32::try_from(backend)?)?.parent;
-    let mut total = Cpu::of(postmaster).map(|cpu| cpu.own + cpu.ended)?;
+    let mut total = on_core(postmaster)? + Cpu::of(postmaster)?.ended;
     for entry in std::fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         // Processes end while one looks.
         if let Ok(cpu) = Cpu::of(pid)
             && cpu.parent == postmaster
+            && let Ok(time) = on_core(pid)
         {
-            total += cpu.own;
+            total += time;
         }
     }
     Ok(total)
