@@ -33,13 +33,19 @@ const STREAMS: usize = 10_000;
 pub async fn database(options: impl Fn(&str, &str) -> PgConnectOptions, name: &str) -> Result<(Database, Store)> {
     let mut owner = PgConnection::connect_with(&options(OWNER, "postgres")).await?;
     owner.execute(AssertSqlSafe(format!("create database {name}"))).await?;
-    let mut connection = PgConnection::connect_with(&options(OWNER, name)).await?;
-    migrate::migrate(&mut connection).await?;
-    let installation = Installation::set_up(&mut connection, ids::new_id(), 16, Mode::Journal).await?;
     let database = Database::embedded(options(OWNER, name));
-    let pool = database.pool(DbRole::Writer, 16, Duration::from_secs(5));
-    let store = Store::open(&database, pool, installation, Bell::new(Topic::Journal), StoreOptions::default());
+    let store = install(&database).await?;
     Ok((database, store))
+}
+
+/// Brings an empty database to sixteen shards and a journal.
+pub async fn install(database: &Database) -> Result<Store> {
+    let mut owner = database.connect(DbRole::Owner).await?;
+    migrate::migrate(&mut owner).await?;
+    let installation = Installation::set_up(&mut owner, ids::new_id(), 16, Mode::Journal).await?;
+    owner.close().await?;
+    let pool = database.pool(DbRole::Writer, 16, Duration::from_secs(5));
+    Ok(Store::open(database, pool, installation, Bell::new(Topic::Journal), StoreOptions::default()))
 }
 
 fn one_event(stream: StreamId, version: u64, key: bool) -> Append {

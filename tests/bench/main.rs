@@ -4,10 +4,13 @@
 //! read. Nothing here passes or fails: it prints, and says where a target is missed.
 
 mod append;
+mod deadlines;
 mod full;
 mod http;
+mod inbox;
 mod kafka;
 mod logins;
+mod process;
 mod rebuild;
 mod relay;
 mod report;
@@ -94,6 +97,12 @@ async fn main() -> Result<()> {
     }
     if wanted("tokens") {
         tokens::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("deadlines") {
+        deadlines::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("inbox") {
+        inbox::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("startup") {
         startup::run(&args.docket, &mut report).await?;

@@ -2,25 +2,25 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use docket_platform::{
     embedded::{Attached, Cluster},
     scratch_kafka::ScratchKafka,
 };
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, Command},
 };
+
+use crate::process::Process;
 
 /// A running server with its two first people.
 pub struct Server {
-    child: Child,
+    process: Process,
     data_dir: PathBuf,
     /// `127.0.0.1:PORT`.
     pub address: String,
@@ -33,35 +33,15 @@ impl Server {
     /// Starts `docket up` on a data folder and a free port, and waits for its readiness line. Its log is in Kafka when there is a
     /// broker.
     pub async fn start(docket: &Path, data_dir: &Path, broker: Option<&ScratchKafka>) -> Result<Self> {
-        let started = Instant::now();
-        let mut child = Command::new(docket)
-            .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data_dir)
-            .env("DOCKET_LOG", "warn,docket::access=off")
-            .envs(docket_tests::UNLIMITED)
-            .env_remove("DATABASE_URL")
-            // Set but empty is not set.
-            .env("KAFKA_BROKERS", broker.map(ScratchKafka::bootstrap).unwrap_or_default())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", docket.display()))?;
-        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let mut people = Vec::new();
-        while let Some(line) = lines.next_line().await? {
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["admin" | "reviewer", email, password] => people.push((email.to_owned(), password.to_owned())),
-                ["ready", url] => {
-                    let address = url.trim_start_matches("http://").to_owned();
-                    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                    let data_dir = data_dir.to_owned();
-                    return Ok(Self { child, data_dir, address, ready_after: started.elapsed(), people });
-                }
-                _ => {}
-            }
-        }
-        bail!("docket ended before it was ready")
+        let brokers = broker.map(ScratchKafka::bootstrap).unwrap_or_default();
+        let process = Process::start(docket, "up", data_dir, &brokers).await?;
+        let people = process.said.iter().filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["admin" | "reviewer", email, password] => Some((email.to_owned(), password.to_owned())),
+            _ => None,
+        });
+        let people = people.collect();
+        let (address, ready_after) = (process.address.clone(), process.ready_after);
+        Ok(Self { process, data_dir: data_dir.to_owned(), address, ready_after, people })
     }
 
     /// The server's cluster.
@@ -71,11 +51,7 @@ impl Server {
 
     /// Resident memory of the docket process in MiB, without PostgreSQL.
     pub fn resident(&self) -> Result<f64> {
-        let pid = self.child.id().context("docket is gone")?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib: f64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
-        Ok(kib / 1024.0)
+        self.process.resident()
     }
 
     /// Address and password of the person who was printed at place `n`: 0 the admin, 1 the reviewer.
@@ -103,11 +79,8 @@ impl Server {
     }
 
     /// Ends it as an operator would.
-    pub async fn stop(mut self) -> Result<()> {
-        let pid = self.child.id().context("docket is gone")?.to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await?;
-        tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await??;
-        Ok(())
+    pub async fn stop(self) -> Result<()> {
+        self.process.stop().await
     }
 }
 
