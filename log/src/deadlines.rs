@@ -26,10 +26,13 @@ pub struct Due {
 /// # Errors
 /// When the database does not answer.
 pub async fn claim_due(pool: &PgPool, limit: u32, hold: Duration) -> Result<Vec<Due>, sqlx::Error> {
+    // The time is looked up once, before the scan: a condition on a volatile function would be no condition of the index, and every
+    // open deadline would be read at every look.
     let rows: Vec<(i16, Uuid, Uuid, DateTime<Utc>)> = sqlx::query_as(
         "update write.deadline d set claimed_until = clock_timestamp() + make_interval(secs => $2)
          from (select stream_id from write.deadline
-               where due_at <= clock_timestamp() and (claimed_until is null or claimed_until <= clock_timestamp())
+               where due_at <= (select clock_timestamp())
+                 and (claimed_until is null or claimed_until <= (select clock_timestamp()))
                order by due_at limit $1 for update skip locked) due
          where d.stream_id = due.stream_id
          returning d.category, d.stream_id, d.tenant, d.due_at",
@@ -52,10 +55,11 @@ pub async fn claim_due(pool: &PgPool, limit: u32, hold: Duration) -> Result<Vec<
 /// # Errors
 /// When the database does not answer.
 pub async fn until_next(pool: &PgPool) -> Result<Option<Duration>, sqlx::Error> {
-    // The claimed ones are few and lie at the front of the index; the first unclaimed one ends the scan.
+    // The claimed ones are few and lie at the front of the index, up to now; the first unclaimed one ends the scan.
     let seconds: Option<f64> = sqlx::query_scalar(
         "select extract(epoch from least(
-             (select min(claimed_until) from write.deadline where due_at <= clock_timestamp() and claimed_until is not null),
+             (select min(claimed_until) from write.deadline
+              where due_at <= (select clock_timestamp()) and claimed_until is not null),
              (select due_at from write.deadline where claimed_until is null order by due_at limit 1)
          ) - clock_timestamp())::float8",
     )
