@@ -12,12 +12,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     Args, Log,
+    board::Board,
     check::Checker,
     client::Client,
     faults::{Dealer, Fault},
     inject::Injection,
     ledger::Books,
-    load::{Board, Load},
+    load::Load,
     process::Environment,
     report::{Findings, Tally},
     topology::Topology,
@@ -63,7 +64,7 @@ impl Campaign {
     /// Starts a system with a log of this kind, whose processes have `environment` besides.
     pub async fn start(args: &Args, log: Log, seed: u64, environment: Environment) -> Result<Self> {
         let topology = Topology::start(args, log, environment).await?;
-        let client = Client::new(topology.addresses.clone(), Arc::clone(&topology.people), Arc::default())?;
+        let client = Client::new(&topology.addresses, Arc::clone(&topology.people), Arc::default())?;
         let turns = topology.brokers.as_ref().filter(|brokers| brokers.count() > 1).map(|brokers| {
             let stop = CancellationToken::new();
             let task = tokio::spawn(Arc::clone(brokers).take_turns(stop.clone()));
