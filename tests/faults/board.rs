@@ -16,8 +16,8 @@ const REMEMBERED: usize = 150;
 const SHARED: usize = 6;
 /// Among how many of the newest one is answered.
 const ANSWERED: usize = 40;
-/// How often one who has answered answers again.
-const AGAIN: f64 = 0.4;
+/// How often one who has answered answers again, although others have not.
+const AGAIN: f64 = 0.3;
 
 /// A consultation that clients know of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Open {
     named: u8,
     /// Who has answered it, a bit each.
     answered: u8,
+    /// Whether somebody took it, or was given it, and nobody let it go since.
+    in_hand: bool,
 }
 
 impl Open {
@@ -59,7 +61,7 @@ impl Board {
     /// A consultation was asked.
     pub fn add(&self, id: Uuid, asker: usize, named: u8) {
         let consultations = &mut self.open().consultations;
-        consultations.push_front(Open { id, asker, named, answered: 0 });
+        consultations.push_front(Open { id, asker, named, answered: 0, in_hand: false });
         consultations.truncate(REMEMBERED);
     }
 
@@ -77,15 +79,30 @@ impl Board {
         (among > 0).then(|| board[rng.random_range(0..among)])
     }
 
-    /// A consultation with a reviewer who answers it now: for the first time if there is one, and now and then once more.
+    /// It came into somebody's hands, or out of them.
+    pub fn hand(&self, stream: Uuid, in_hand: bool) {
+        if let Some(open) = self.open().consultations.iter_mut().find(|open| open.id == stream) {
+            open.in_hand = in_hand;
+        }
+    }
+
+    /// One that somebody has in hand, or any when none is.
+    pub fn pick_to_release(&self, rng: &mut StdRng) -> Option<Open> {
+        let in_hand: Vec<Open> = self.open().consultations.iter().copied().filter(|open| open.in_hand).collect();
+        if in_hand.is_empty() { self.pick(rng) } else { Some(in_hand[rng.random_range(0..in_hand.len())]) }
+    }
+
+    /// A consultation with a reviewer who answers it now: mostly for the first time, and now and then otherwise than before.
     pub fn pick_to_answer(&self, rng: &mut StdRng) -> Option<(Uuid, usize)> {
         let board = &mut self.open().consultations;
         let among = board.len().min(ANSWERED);
         let open = &mut board[(among > 0).then(|| rng.random_range(0..among))?];
-        let may = |open: &Open, reviewer: &usize| open.may_answer(*reviewer);
-        let fresh = (0..REVIEWERS).find(|reviewer| may(open, reviewer) && open.answered & (1 << reviewer) == 0);
-        let again = rng.random_bool(AGAIN).then(|| rng.random_range(0..REVIEWERS));
-        let reviewer = fresh.or(again)?;
+        let has_answered = |reviewer: &usize| open.answered & (1 << reviewer) != 0;
+        let (before, fresh): (Vec<usize>, Vec<usize>) =
+            (0..REVIEWERS).filter(|reviewer| open.may_answer(*reviewer)).partition(has_answered);
+        let again = !before.is_empty() && rng.random_bool(AGAIN);
+        let reviewers = if again { before } else { fresh };
+        let reviewer = (!reviewers.is_empty()).then(|| reviewers[rng.random_range(0..reviewers.len())])?;
         open.answered |= 1 << reviewer;
         Some((open.id, ASKERS + reviewer))
     }

@@ -176,6 +176,7 @@ struct Summary {
     longest: Duration,
     tally: Tally,
     checks: BTreeMap<&'static str, usize>,
+    events: BTreeMap<String, u64>,
 }
 
 /// Runs `count` faults.
@@ -197,6 +198,9 @@ pub async fn run(args: &Args, count: u32, seed: u64) -> Result<Tally> {
         let failed = !round.findings.is_empty();
         print(number, fault, &round, seed);
         summary.add(fault, &round);
+        if is_last || failed {
+            summary.add_events(campaign.checker.kinds());
+        }
         if (is_last || failed) && number < count {
             let keep_as = format!("after_fault_{number}");
             campaign.fresh((failed && args.keep).then_some(keep_as.as_str())).await?;
@@ -249,6 +253,13 @@ impl Summary {
         }
     }
 
+    /// Adds the events of one database.
+    fn add_events(&mut self, kinds: &BTreeMap<String, u64>) {
+        for (kind, count) in kinds {
+            *self.events.entry(kind.clone()).or_default() += count;
+        }
+    }
+
     fn print(&self, count: u32, seed: u64, log: Log, took: Duration) {
         println!("\n{count} faults, log {}, with seed {seed} in {:.1} minutes", log.name(), took.as_secs_f64() / 60.0);
         for (kind, (count, failed)) in &self.kinds {
@@ -263,6 +274,8 @@ impl Summary {
         println!("  {} attempts without an answer, {} commands repeated after their answer", self.lost, self.repeated);
         println!("  the longest answer took {:.1} s, all attempts together", self.longest.as_secs_f64());
         println!("  {} processes started again", self.restarts);
+        let events: Vec<String> = self.events.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        println!("  events of consultations: {}", events.join(", "));
         match self.checks.is_empty() {
             true => println!("  no violation"),
             false => println!("  violations: {:?}", self.checks),

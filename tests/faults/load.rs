@@ -28,7 +28,7 @@ fn next(author: &mut Author, board: &Board) -> Command {
         0..32 => on_one(author, |author, open| author.comment(open.id)),
         32..50 => board.pick_to_answer(&mut author.rng).map(|(stream, person)| author.respond(stream, person)),
         50..54 => on_one(author, Author::claim),
-        54..57 => on_one(author, Author::release),
+        54..57 => board.pick_to_release(&mut author.rng).map(|open| author.release(&open)),
         57..59 => on_one(author, Author::assign),
         59..62 => on_one(author, Author::delegate),
         62..66 => on_one(author, Author::question),
@@ -96,6 +96,8 @@ async fn work(client: Client, board: Arc<Board>, mut author: Author, period: Dur
             match (kind, stream) {
                 (Kind::Ask { reviewers, .. }, _) => board.add(answer.stream, person, reviewers),
                 (Kind::Question { id }, Some(stream)) => board.ask_back(stream, id),
+                (Kind::Claim | Kind::Assign { .. }, Some(stream)) => board.hand(stream, true),
+                (Kind::Release, Some(stream)) => board.hand(stream, false),
                 _ => {}
             }
             if let Some(command) = repeated {

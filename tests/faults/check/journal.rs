@@ -3,7 +3,7 @@
 //! Owns the reading and what can be seen in passing: gaps, times that run back, events that nobody sent, events against the rules. An event is
 //! known by its correlation id, which is the command's key; where it has a text, that is the key too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -73,6 +73,8 @@ pub(super) struct Journal {
     pub(super) touched: HashSet<String>,
     /// What commands had the clock do since the last check.
     pub(super) struck: Vec<Struck>,
+    /// How many events of each kind there are.
+    pub(super) kinds: BTreeMap<String, u64>,
     /// What it says of sessions.
     pub(super) sessions: Journalled,
     /// Other events of that category, which only the setting up made.
@@ -147,6 +149,8 @@ impl Journal {
             }
             Err(error) => return findings.add("folds", format!("{name}: {error}")),
         };
+        let kind = row.event_type.split('.').nth(2).unwrap_or_default();
+        *self.kinds.entry(kind.to_owned()).or_default() += 1;
         if row.tenant != tenant {
             findings.add("nothing else", format!("{name} belongs to another tenant"));
         }

@@ -32,7 +32,7 @@ mod told;
 mod topic;
 mod verdicts;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -91,7 +91,12 @@ impl Checker {
         Ok(())
     }
 
-    /// The same from the first event on, as if nothing had been read before.
+    /// How many events of each kind consultations have.
+    pub fn kinds(&self) -> &BTreeMap<String, u64> {
+        &self.journal.kinds
+    }
+
+    /// [`Checker::check`] from the first event on, as if nothing had been read before.
     pub async fn check_all(&mut self, topology: &Topology, client: &Client, findings: &mut Findings) -> Result<()> {
         self.journal = Journal::default();
         {
