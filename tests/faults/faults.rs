@@ -201,7 +201,7 @@ impl Fault {
         for step in STEPS.into_iter().chain(OF_ACCOUNTS).filter(is_here) {
             let (most, processes) = match step.split('.').next() {
                 Some("scheduler" | "login") => (4, APIS),
-                Some("reactor") => (4, 2),
+                Some("reactor") => (2, 2),
                 Some("refresh") => (20, APIS),
                 Some("append" | "command") => (40, APIS),
                 _ => (40, 2),

@@ -28,8 +28,8 @@ use crate::{
     topology::{LEASE, Topology},
 };
 
-/// How long the load may take to bring a process to a step.
-const REACHED_WITHIN: Duration = Duration::from_secs(15);
+/// How long the load may take to bring a process to a step: mails and logins come once in some seconds.
+const REACHED_WITHIN: Duration = Duration::from_secs(30);
 /// A process has thirty seconds to end in order.
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// Longer than a lease, with what it takes to notice.

@@ -99,7 +99,7 @@ impl Injection<'_> {
         }
     }
 
-    /// Waits until all of `asked` are ended, and says how late the clock was.
+    /// Waits until all of `asked` are timed out, each once, and says how late the clock was.
     async fn until_ended(&mut self, asked: &[Uuid], last: DateTime<Utc>) -> Result<()> {
         let (due, give_up) = (clock::now().max(last), Instant::now() + ENDED_WITHIN);
         let open = loop {
@@ -113,16 +113,21 @@ impl Injection<'_> {
             let seconds = ENDED_WITHIN.as_secs();
             self.findings.add("quiet", format!("{seconds} s after they were due {open} deadlines were not ended"));
         }
-        let (ended, latest): (i64, Option<f64>) = sqlx::query_as(
-            "select count(distinct stream_id), max(extract(epoch from time - (data::json ->> 'deadline')::timestamptz))::float8
+        let (timed_out, consultations, latest): (i64, i64, Option<f64>) = sqlx::query_as(
+            "select count(*), count(distinct stream_id),
+                 max(extract(epoch from time - (data::json ->> 'deadline')::timestamptz))::float8
              from write.journal where event_type = 'docket.consultation.timed_out.v1' and stream_id = any($1)",
         )
         .bind(asked)
         .fetch_one(&self.topology.owner)
         .await
         .context("looking at what was timed out")?;
-        let latest = latest.unwrap_or(0.0);
-        println!("      {} asked, {ended} of them timed out, the last {latest:.1} s late", asked.len());
+        let (count, latest) = (asked.len(), latest.unwrap_or(0.0));
+        println!("      {count} asked, {consultations} of them timed out, the last {latest:.1} s late");
+        if [timed_out, consultations] != [count as i64; 2] {
+            let text = format!("of {count} that nobody answered {consultations} timed out, by {timed_out} events");
+            self.findings.add("folds", text);
+        }
         Ok(())
     }
 
