@@ -273,8 +273,10 @@ impl Store {
         match self.append(append).await? {
             Verdict::Appended { version, sequence } => {
                 after.version = version;
-                // Without events the sequence is the shard's: at least what this stream needs.
-                after.sequence = sequence;
+                // Without events the append tells the shard's sequence. The stream's own is enough to see it, and a repetition tells that.
+                if changed {
+                    after.sequence = sequence;
+                }
                 Ok(Written::Done(match refusal {
                     Some(refusal) => Outcome::Refused(refusal),
                     None => Outcome::Accepted(self.accepted(stream, &after, status, false)),

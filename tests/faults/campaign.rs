@@ -12,12 +12,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     Args, Log,
+    board::Board,
     check::Checker,
     client::Client,
     faults::{Dealer, Fault},
     inject::Injection,
     ledger::Books,
-    load::{Board, Load},
+    load::Load,
     process::Environment,
     report::{Findings, Tally},
     topology::Topology,
@@ -63,7 +64,7 @@ impl Campaign {
     /// Starts a system with a log of this kind, whose processes have `environment` besides.
     pub async fn start(args: &Args, log: Log, seed: u64, environment: Environment) -> Result<Self> {
         let topology = Topology::start(args, log, environment).await?;
-        let client = Client::new(topology.addresses.clone(), Arc::clone(&topology.people), Arc::default())?;
+        let client = Client::new(&topology.addresses, Arc::clone(&topology.people), Arc::default())?;
         let turns = topology.brokers.as_ref().filter(|brokers| brokers.count() > 1).map(|brokers| {
             let stop = CancellationToken::new();
             let task = tokio::spawn(Arc::clone(brokers).take_turns(stop.clone()));
@@ -175,6 +176,7 @@ struct Summary {
     longest: Duration,
     tally: Tally,
     checks: BTreeMap<&'static str, usize>,
+    events: BTreeMap<String, u64>,
 }
 
 /// Runs `count` faults.
@@ -196,6 +198,9 @@ pub async fn run(args: &Args, count: u32, seed: u64) -> Result<Tally> {
         let failed = !round.findings.is_empty();
         print(number, fault, &round, seed);
         summary.add(fault, &round);
+        if is_last || failed {
+            summary.add_events(campaign.checker.kinds());
+        }
         if (is_last || failed) && number < count {
             let keep_as = format!("after_fault_{number}");
             campaign.fresh((failed && args.keep).then_some(keep_as.as_str())).await?;
@@ -248,6 +253,13 @@ impl Summary {
         }
     }
 
+    /// Adds the events of one database.
+    fn add_events(&mut self, kinds: &BTreeMap<String, u64>) {
+        for (kind, count) in kinds {
+            *self.events.entry(kind.clone()).or_default() += count;
+        }
+    }
+
     fn print(&self, count: u32, seed: u64, log: Log, took: Duration) {
         println!("\n{count} faults, log {}, with seed {seed} in {:.1} minutes", log.name(), took.as_secs_f64() / 60.0);
         for (kind, (count, failed)) in &self.kinds {
@@ -262,6 +274,8 @@ impl Summary {
         println!("  {} attempts without an answer, {} commands repeated after their answer", self.lost, self.repeated);
         println!("  the longest answer took {:.1} s, all attempts together", self.longest.as_secs_f64());
         println!("  {} processes started again", self.restarts);
+        let events: Vec<String> = self.events.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        println!("  events of consultations: {}", events.join(", "));
         match self.checks.is_empty() {
             true => println!("  no violation"),
             false => println!("  violations: {:?}", self.checks),

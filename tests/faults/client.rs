@@ -1,7 +1,6 @@
 //! A client of the command API as the documentation asks for: every command with a key, repeated under it until it is answered.
 //!
-//! Owns how an attempt is judged. It alternates between the two processes, so that a repetition meets its own first attempt on the
-//! other side.
+//! Owns how an attempt is judged. It goes from process to process, so that a repetition meets its own first attempt on another side.
 
 use std::{
     sync::{
@@ -37,11 +36,11 @@ enum Attempt {
     Nothing,
 }
 
-/// Sends commands to both processes.
+/// Sends commands to all processes.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    addresses: Arc<[String; 2]>,
+    addresses: Arc<[String]>,
     people: Arc<People>,
     ledger: Arc<Ledger>,
     turn: Arc<AtomicUsize>,
@@ -49,18 +48,18 @@ pub struct Client {
 
 impl Client {
     /// A client of the processes at these addresses, which books into `ledger`.
-    pub fn new(addresses: [String; 2], people: Arc<People>, ledger: Arc<Ledger>) -> Result<Self> {
+    pub fn new(addresses: &[String], people: Arc<People>, ledger: Arc<Ledger>) -> Result<Self> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(ATTEMPT)
             .connect_timeout(Duration::from_secs(1))
             .build()
             .context("making a client")?;
-        Ok(Self { http, addresses: Arc::new(addresses), people, ledger, turn: Arc::default() })
+        Ok(Self { http, addresses: addresses.into(), people, ledger, turn: Arc::default() })
     }
 
     /// Everybody.
-    pub fn people(&self) -> &People {
+    pub fn people(&self) -> &Arc<People> {
         &self.people
     }
 
@@ -173,6 +172,7 @@ impl Client {
             .post(format!("{}{}", self.addresses[process % self.addresses.len()], command.path))
             .bearer_auth(self.people.token(command.person))
             .header("idempotency-key", &command.key)
+            .header("x-correlation-id", &command.key)
             .header("content-type", "application/json")
             .body(command.body.clone())
             .send()

@@ -9,7 +9,10 @@ use rand::{
     seq::{IndexedRandom, SliceRandom},
 };
 
-use crate::{Args, Log};
+use crate::{
+    Args, Log,
+    topology::{APIS, SHARDS},
+};
 
 /// Faults on one database. Checks grow with it, and one from its first event on ends it.
 const FAULTS_PER_DATABASE: u32 = 20;
@@ -32,6 +35,12 @@ const OF_ACCOUNTS: [&str; 4] =
 pub enum Fault {
     /// SIGKILL of a command-api, with its scheduler.
     KillApi(usize),
+    /// SIGKILL of all command-api at once, while so many consultations fall due.
+    KillSchedulers(u32),
+    /// The same of one of them: the others end what it had claimed.
+    KillScheduler(usize, u32),
+    /// A scheduler stops itself at the n-th passing with claimed deadlines in its hands, until the others have ended them.
+    FreezeScheduler(usize, u32),
     /// SIGKILL of a projector.
     KillProjector(usize),
     /// SIGKILL of both projectors.
@@ -52,9 +61,9 @@ pub enum Fault {
     OldProjector(usize),
     /// A client with the writer's role holds this shard's row.
     HoldShard(u16),
-    /// Twenty racers on one key, over both command-api, one of which is killed.
+    /// Twenty racers on one key, over all command-api, one of which is killed.
     Racers(usize),
-    /// Both command-api on the same streams, and all reviewers on the same consultations.
+    /// All command-api on the same streams, and all reviewers on the same consultations.
     HotStreams,
     /// SIGTERM of a command-api under load.
     EndApi(usize),
@@ -93,6 +102,8 @@ pub struct Place {
     pub brokers: usize,
     /// For how many seconds a broker is frozen.
     pub freeze: u64,
+    /// How many consultations fall due together.
+    pub burst: u32,
 }
 
 impl Fault {
@@ -100,6 +111,9 @@ impl Fault {
     pub fn kind(&self) -> String {
         let kind = match self {
             Self::KillApi(_) => "kill command-api",
+            Self::KillSchedulers(_) => "kill schedulers",
+            Self::KillScheduler(..) => "kill one scheduler",
+            Self::FreezeScheduler(..) => "freeze scheduler.after_claim",
             Self::KillProjector(_) => "kill projector",
             Self::KillProjectors => "kill both projectors",
             Self::KillPostgres => "kill postgres",
@@ -140,6 +154,9 @@ impl Fault {
             Self::FreezeBroker(n, seconds) => format!("{n} for {seconds} s"),
             Self::Crash(n, _, passing) | Self::FreezeAt(n, _, passing) => format!("{} passing {passing}", n + 1),
             Self::Rebuild(projection) => (*projection).to_owned(),
+            Self::KillSchedulers(burst) => format!("of {burst}"),
+            Self::KillScheduler(n, burst) => format!("{} of {burst}", n + 1),
+            Self::FreezeScheduler(n, passing) => format!("{} passing {passing}", n + 1),
             Self::FreezeApi(n, millis) => format!("{} for {millis} ms", n + 1),
             Self::HoldShard(shard) => format!("{shard}"),
             Self::KillProjectors
@@ -163,19 +180,17 @@ impl Fault {
     /// One of every kind that `place` has, with targets of the dice's choice.
     fn every_kind(rng: &mut StdRng, place: Place) -> Vec<Self> {
         let mut all = vec![Self::KillProjectors, Self::KillPostgres, Self::KillPostgresBusy, Self::HotStreams];
-        for one in [
-            Self::KillApi,
-            Self::KillProjector,
-            Self::FreezeProjector,
-            Self::OldProjector,
-            Self::Racers,
-            Self::EndApi,
-            Self::EndProjector,
-        ] {
+        for one in [Self::KillApi, Self::Racers, Self::EndApi] {
+            all.push(one(rng.random_range(0..APIS)));
+        }
+        for one in [Self::KillProjector, Self::FreezeProjector, Self::OldProjector, Self::EndProjector] {
             all.push(one(rng.random_range(0..2)));
         }
-        all.push(Self::FreezeApi(rng.random_range(0..2), rng.random_range(1000..2000)));
-        all.push(Self::HoldShard(rng.random_range(0..crate::topology::SHARDS)));
+        all.push(Self::FreezeApi(rng.random_range(0..APIS), rng.random_range(1000..2000)));
+        all.push(Self::KillSchedulers(place.burst));
+        all.push(Self::KillScheduler(rng.random_range(0..APIS), place.burst));
+        all.push(Self::FreezeScheduler(rng.random_range(0..APIS), rng.random_range(1..=4)));
+        all.push(Self::HoldShard(rng.random_range(0..SHARDS)));
         all.extend(["consultation", "consultation_stats"].choose(rng).map(|projection| Self::Rebuild(projection)));
         let is_here = |step: &&str| match step.split('.').next() {
             Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh" | "reactor") => true,
@@ -184,12 +199,14 @@ impl Fault {
             _ => false,
         };
         for step in STEPS.into_iter().chain(OF_ACCOUNTS).filter(is_here) {
-            let most = match step.split('.').next() {
-                Some("scheduler" | "login" | "reactor") => 4,
-                Some("refresh") => 20,
-                _ => 40,
+            let (most, processes) = match step.split('.').next() {
+                Some("scheduler" | "login") => (4, APIS),
+                Some("reactor") => (2, 2),
+                Some("refresh") => (20, APIS),
+                Some("append" | "command") => (40, APIS),
+                _ => (40, 2),
             };
-            all.push(Self::Crash(rng.random_range(0..2), step, rng.random_range(1..=most)));
+            all.push(Self::Crash(rng.random_range(0..processes), step, rng.random_range(1..=most)));
         }
         for step in FREEZES.into_iter().filter(is_here) {
             all.push(Self::FreezeAt(rng.random_range(0..2), step, rng.random_range(1..=20)));
@@ -260,7 +277,7 @@ impl Dealer {
     /// Deals by the dice of `seed` what `args` ask for.
     pub fn new(args: &Args, seed: u64) -> Self {
         let deck = |kafka, seed| {
-            let place = Place { kafka, brokers: args.brokers, freeze: args.freeze };
+            let place = Place { kafka, brokers: args.brokers, freeze: args.freeze, burst: args.burst };
             Deck::new(seed, place, args.only.as_deref())
         };
         let is_mixed = args.log == Log::Mixed;

@@ -9,23 +9,52 @@ use std::{
     time::Duration,
 };
 
+use docket_events::consultation::Decision;
 use docket_log::IdempotencyKey;
 use uuid::Uuid;
 
 use crate::sessions::Sessions;
 
-/// What a command is.
+/// What a command is, with what of it must be found in its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Ask for a decision; whether with a deadline so near that it may be past when the command arrives.
+    /// Ask for a decision.
     Ask {
-        /// See above.
+        /// Whether some instant of it is so near that it may be past when the command arrives.
         near: bool,
+        /// The reviewers who may answer, a bit each; none: all.
+        reviewers: u8,
     },
     /// Say something.
     Comment,
-    /// Answer.
-    Respond,
+    /// Answer, or answer otherwise than before.
+    Respond(Decision),
+    /// Take it upon oneself.
+    Claim,
+    /// Let others have it again.
+    Release,
+    /// Give it into somebody's hands.
+    Assign {
+        /// Whose.
+        to: Uuid,
+    },
+    /// Have somebody else answer in one's place.
+    Delegate {
+        /// Who.
+        to: Uuid,
+    },
+    /// Ask the asker.
+    Question {
+        /// The id that the question must get: it is made of the key and of what was sent.
+        id: Uuid,
+    },
+    /// Answer a question.
+    Provide {
+        /// Which.
+        question: Uuid,
+    },
+    /// Take a request back.
+    Withdraw,
 }
 
 impl Kind {
@@ -34,20 +63,36 @@ impl Kind {
         match self {
             Self::Ask { .. } => "POST /api/v1/consultations",
             Self::Comment => "POST /api/v1/consultations/{id}/comments",
-            Self::Respond => "POST /api/v1/consultations/{id}/responses",
+            Self::Respond(_) => "POST /api/v1/consultations/{id}/responses",
+            Self::Claim => "POST /api/v1/consultations/{id}/claim",
+            Self::Release => "POST /api/v1/consultations/{id}/release",
+            Self::Assign { .. } => "POST /api/v1/consultations/{id}/assignment",
+            Self::Delegate { .. } => "POST /api/v1/consultations/{id}/delegation",
+            Self::Question { .. } => "POST /api/v1/consultations/{id}/questions",
+            Self::Provide { .. } => "POST /api/v1/consultations/{id}/questions/{question_id}/answer",
+            Self::Withdraw => "POST /api/v1/consultations/{id}/withdrawal",
         }
     }
 
-    /// Whether a refusal with this status is the rules' and not a mistake: the deadline was past, or somebody else had decided.
+    /// Whether a refusal with this status can be the rules' and not a mistake: an instant was past, it had ended, somebody else has it
+    /// in hand, another answers. Whether it was, `check::verdicts` says with the journal at hand.
     pub const fn may_refuse(self, status: u16) -> bool {
-        matches!((self, status), (Self::Ask { near: true }, 422) | (Self::Respond, 409))
+        match self {
+            Self::Ask { near, .. } => near && status == 422,
+            Self::Comment => false,
+            Self::Respond(_) | Self::Claim | Self::Question { .. } => matches!(status, 403 | 409),
+            Self::Release | Self::Withdraw => status == 409,
+            Self::Assign { .. } => matches!(status, 409 | 422),
+            Self::Delegate { .. } => matches!(status, 403 | 409 | 422),
+            Self::Provide { .. } => matches!(status, 404 | 409),
+        }
     }
 }
 
 /// One command, as it is sent at every attempt.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// The idempotency key; it stands in the text too, so that the event is known by it.
+    /// The idempotency key. It is the correlation id too, and stands in the text where there is one, so that events are known by it.
     pub key: String,
     /// What it is.
     pub kind: Kind,

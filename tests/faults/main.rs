@@ -6,7 +6,7 @@
 //! |---|---|
 //! | PostgreSQL, the processes, a fresh database | [`topology`], [`process`], [`reaper`] |
 //! | the brokers | [`kafka`] |
-//! | what clients do, and what they were told | [`load`], [`client`], [`ledger`], [`people`] |
+//! | what clients do, and what they were told | [`load`], [`author`], [`board`], [`client`], [`ledger`], [`people`] |
 //! | what is done to the processes | [`faults`], [`inject`] |
 //! | what must hold afterwards | [`check`], [`lag`] |
 //! | fault after fault, the summary | [`campaign`] |
@@ -21,6 +21,8 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "a test calls the servers that it started, as their clients do")]
 
+mod author;
+mod board;
 mod campaign;
 mod check;
 mod client;
@@ -85,6 +87,9 @@ pub struct Args {
     /// Seconds for which a broker is frozen
     #[arg(long, default_value_t = 45)]
     pub freeze: u64,
+    /// How many consultations fall due together where schedulers are killed
+    #[arg(long, default_value_t = 300)]
+    pub burst: u32,
     /// Where the choice of faults begins; printed by every run, so that a choice can be made again
     #[arg(long)]
     pub seed: Option<u64>,

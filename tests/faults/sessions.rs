@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{client::Client, people::People, report::Findings};
+use crate::{client::Client, people::People, report::Findings, topology::APIS};
 
 /// Clients that do this at once.
 pub const RENEWERS: usize = 2;
@@ -160,7 +160,7 @@ async fn renew(client: &Client, mut chain: Chain) -> Option<Chain> {
     None
 }
 
-/// One token twice at once, at both processes.
+/// One token twice at once, at two processes.
 async fn race(client: &Client, chain: &Chain) -> Option<Chain> {
     note(client, chain.session, |told| told.may_end = true);
     let (one, other) = tokio::join!(attempt(client, chain, &chain.refresh), attempt(client, chain, &chain.refresh));
@@ -239,7 +239,7 @@ impl Journalled {
     }
 }
 
-/// Whatever has ended must be refused by both processes.
+/// Whatever has ended must be refused by all processes.
 pub async fn check_refusals(client: &Client, findings: &mut Findings) -> Result<()> {
     let ended: Vec<(Uuid, String)> = {
         let books = client.ledger().open();
@@ -248,7 +248,7 @@ pub async fn check_refusals(client: &Client, findings: &mut Findings) -> Result<
     };
     let deadline = Instant::now() + REFUSED_WITHIN;
     for (session, access) in ended {
-        for process in 0..2 {
+        for process in 0..APIS {
             while client.me(process, &access).await.context("asking who one is")? != 401 {
                 if Instant::now() >= deadline {
                     let text = format!("process {} still takes a token of the ended session {session}", process + 1);

@@ -1,9 +1,10 @@
-//! What is broken and mended: a durable PostgreSQL, two command-api, two projectors, and where the log goes to Kafka two relays, each
+//! What is broken and mended: a durable PostgreSQL, three command-api, two projectors, and where the log goes to Kafka two relays, each
 //! a process of its own.
 //!
 //! Owns the folder, the ports and the database. A fresh database is a copy of one that was set up once.
 
 use std::{
+    array::from_fn,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
@@ -33,6 +34,8 @@ use crate::{
 
 /// Shards per category: few, so that commands meet.
 pub const SHARDS: u16 = 4;
+/// Processes that take commands, each with a deadline scheduler.
+pub const APIS: usize = 3;
 /// How long a projector or a relay that is silent keeps its shards.
 pub const LEASE: Duration = Duration::from_secs(1);
 /// How long anything may take to be up again.
@@ -43,7 +46,7 @@ const EARLIER: &str = "docket_an_hour_ago";
 /// The running system.
 pub struct Topology {
     /// The processes that take commands.
-    pub apis: [Arc<Process>; 2],
+    pub apis: [Arc<Process>; APIS],
     /// The processes that project.
     pub projectors: [Arc<Process>; 2],
     /// The processes that publish; none where the log stays in the journal.
@@ -57,7 +60,7 @@ pub struct Topology {
     /// How many events the setting up made.
     pub setup_events: i64,
     /// Where commands go.
-    pub addresses: [String; 2],
+    pub addresses: [String; APIS],
     http: reqwest::Client,
     binary: PathBuf,
     cluster: Cluster,
@@ -82,7 +85,7 @@ impl Topology {
         let (people, setup_events) = set_up(&cluster).await?;
         let folder = cluster.data_dir().to_owned();
         copy_database(&cluster, DATABASE, TEMPLATE).await?;
-        let ports = free_ports(6)?;
+        let ports = free_ports(APIS + 4)?;
         environment.extend(docket_tests::UNLIMITED.map(|(name, value)| (name, value.to_owned())));
         environment.extend(of_kafka);
         environment.extend([
@@ -98,17 +101,19 @@ impl Topology {
             let (name, binary, folder) = (name.to_owned(), binary.to_owned(), folder.clone());
             Process::start(Plan { name, binary, role, folder, environment })
         };
-        let relays =
-            if brokers.is_some() { vec![start(4, "relay", "relay-1"), start(5, "relay", "relay-2")] } else { vec![] };
+        let of_role = |role: &'static str, first: usize, number: usize| {
+            start(first + number, role, &format!("{role}-{}", number + 1))
+        };
+        let relays = if brokers.is_some() { 2 } else { 0 };
         let topology = Self {
-            apis: [start(0, "command-api", "command-api-1"), start(1, "command-api", "command-api-2")],
-            projectors: [start(2, "projector", "projector-1"), start(3, "projector", "projector-2")],
-            relays,
+            apis: from_fn(|number| of_role("command-api", 0, number)),
+            projectors: from_fn(|number| of_role("projector", APIS, number)),
+            relays: (0..relays).map(|number| of_role("relay", APIS + 2, number)).collect(),
             brokers,
             people: Arc::new(people),
             owner: owner_pool(&cluster),
             setup_events,
-            addresses: [0, 1].map(|number| format!("http://127.0.0.1:{}", ports[number])),
+            addresses: from_fn(|number| format!("http://127.0.0.1:{}", ports[number])),
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(2))
@@ -178,7 +183,7 @@ impl Topology {
         Database::embedded(self.cluster.connect_options(OWNER, DATABASE))
     }
 
-    /// Waits until PostgreSQL answers and both command-api processes say that they are ready.
+    /// Waits until PostgreSQL answers and all command-api processes say that they are ready.
     pub async fn ready(&self) -> Result<()> {
         let mut state = self.cluster.state();
         // What `wait_for` gives is a lock that the supervisor waits for: it must not outlive this statement.

@@ -4,7 +4,9 @@ use anyhow::Result;
 use docket_events::{StreamId, consultation::Decision};
 use docket_log::{CommandContext, ExecuteError, IdempotencyKey, Outcome, Statuses};
 use docket_platform::db::DbRole;
-use docket_tests::{TENANT, TestDatabase, accept, comment, context, execute, new_stream, request, respond};
+use docket_tests::{
+    TENANT, TestDatabase, accept, comment, context, execute, new_stream, new_stream_in, request, respond,
+};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -69,14 +71,17 @@ async fn a_repetition_shows_the_version_of_the_first_answer() -> Result<()> {
 async fn a_command_that_changed_nothing_keeps_its_answer_too() -> Result<()> {
     let db = TestDatabase::create().await?;
     let store = db.store();
-    let stream = new_stream();
+    let (stream, neighbour) = (new_stream_in(0), new_stream_in(0));
     accept(&store, &context(), stream, request("asked", None)).await?;
-    accept(&store, &context(), stream, respond(2, Decision::Approve)).await?;
+    let voted = accept(&store, &context(), stream, respond(2, Decision::Approve)).await?;
+    accept(&store, &context(), neighbour, request("another of its shard", None)).await?;
     let nothing = accept(&store, &keyed("again", 1), stream, respond(2, Decision::Approve)).await?;
     assert_eq!((nothing.status, nothing.version, nothing.replayed), (200, 3, false));
     accept(&store, &context(), stream, comment(3, "later")).await?;
     let again = accept(&store, &keyed("again", 1), stream, respond(2, Decision::Approve)).await?;
     assert_eq!((again.status, again.version, again.replayed), (200, 3, true));
+    // Who reads with either sees the vote, and both are told the same.
+    assert_eq!((&nothing.position, &again.position), (&voted.position, &voted.position));
     Ok(())
 }
 

@@ -1,18 +1,19 @@
-//! The journal as the check has read it: every stream folded, every event known by the command that it carries.
+//! The journal as the check has read it: every stream folded, every event known by the command that made it.
 //!
-//! Owns the reading and what can be seen in passing: gaps, times that run back, events that nobody sent, outcomes against the rules.
+//! Owns the reading and what can be seen in passing: gaps, times that run back, events that nobody sent, events against the rules. An event is
+//! known by its correlation id, which is the command's key; where it has a text, that is the key too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use docket_domain::{Aggregate, At, consultation::Consultation};
-use docket_events::{Category, Event, consultation::ConsultationEvent};
+use docket_events::{Category, Event, Metadata, consultation::ConsultationEvent};
 use futures_util::TryStreamExt;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::streams;
+use super::{life::Life, streams};
 use crate::{report::Findings, sessions::Journalled, topology::Topology};
 
 /// An event that a command wrote.
@@ -28,17 +29,35 @@ pub(super) struct Seen {
     pub(super) by: Uuid,
 }
 
+/// What the clock did when somebody's command met a consultation.
+#[derive(Debug, Clone)]
+pub(super) struct Struck {
+    /// The event, in words.
+    pub(super) name: String,
+    /// The command.
+    pub(super) key: String,
+    /// Whose it was.
+    pub(super) principal: Option<Uuid>,
+    /// Which consultation it met.
+    pub(super) stream: Uuid,
+}
+
 /// A consultation as its events tell it.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    /// The state.
+    /// The state, as the domain folds it.
     pub(super) state: Consultation,
-    /// The time of its last event.
-    pub(super) last: Option<DateTime<Utc>>,
-    /// How many outcomes it has.
-    pub(super) outcomes: u32,
-    /// Who voted right before.
-    pub(super) vote: Option<Uuid>,
+    /// The same as the check understands it.
+    pub(super) life: Life,
+    /// Its events, with their times.
+    pub(super) events: Vec<(DateTime<Utc>, ConsultationEvent)>,
+}
+
+impl Stream {
+    /// The event that led to `version`.
+    pub(super) fn event(&self, version: u64) -> Option<&ConsultationEvent> {
+        Some(&self.events.get(usize::try_from(version).ok()?.checked_sub(1)?)?.1)
+    }
 }
 
 /// What was read until now.
@@ -52,6 +71,10 @@ pub(super) struct Journal {
     pub(super) seen: HashMap<String, Vec<Seen>>,
     /// The commands of which something was seen since the last check.
     pub(super) touched: HashSet<String>,
+    /// What commands had the clock do since the last check.
+    pub(super) struck: Vec<Struck>,
+    /// How many events of each kind there are.
+    pub(super) kinds: BTreeMap<String, u64>,
     /// What it says of sessions.
     pub(super) sessions: Journalled,
     /// Other events of that category, which only the setting up made.
@@ -70,10 +93,12 @@ pub(super) struct Row {
     pub(super) time: DateTime<Utc>,
     pub(super) event_type: String,
     pub(super) data: String,
+    pub(super) meta: String,
 }
 
 const READ: &str =
-    "select j.category, j.shard, j.sequence, j.stream_id, j.stream_version, j.tenant, j.time, j.event_type, j.data
+    "select j.category, j.shard, j.sequence, j.stream_id, j.stream_version, j.tenant, j.time, j.event_type, j.data,
+         j.meta
      from write.journal j
      left join unnest($1::smallint[], $2::smallint[], $3::bigint[]) as read (category, shard, sequence)
          on read.category = j.category and read.shard = j.shard
@@ -124,6 +149,8 @@ impl Journal {
             }
             Err(error) => return findings.add("folds", format!("{name}: {error}")),
         };
+        let kind = row.event_type.split('.').nth(2).unwrap_or_default();
+        *self.kinds.entry(kind.to_owned()).or_default() += 1;
         if row.tenant != tenant {
             findings.add("nothing else", format!("{name} belongs to another tenant"));
         }
@@ -131,7 +158,7 @@ impl Journal {
         streams::check_event(stream, row, &event, &name, findings);
         let version = row.stream_version as u64;
         stream.state.evolve(&event, At { version, time: row.time });
-        stream.last = Some(row.time);
+        stream.life.take(&event, row.time, version);
         if let Some(snapshot) = snapshots.get(&(row.stream_id, row.stream_version))
             && snapshot.as_ref() != Ok(&stream.state)
         {
@@ -140,38 +167,75 @@ impl Journal {
                 format!("the snapshot of {} at version {version} is not what its events fold to", row.stream_id),
             );
         }
-        if let Some((key, kind, by)) = mark(&event) {
-            let seen = Seen { kind, stream: row.stream_id, version, by };
-            self.seen.entry(key.clone()).or_default().push(seen);
-            self.touched.insert(key);
-        } else if !matches!(event, ConsultationEvent::TimedOut(_)) {
-            findings.add("nothing else", format!("{name} carries no key"));
+        self.ascribe(row, &event, &name, findings);
+        self.streams.entry(row.stream_id).or_default().events.push((row.time, event));
+    }
+
+    /// Ascribes an event to the command that made it, or to the clock.
+    fn ascribe(&mut self, row: &Row, event: &ConsultationEvent, name: &str, findings: &mut Findings) {
+        let mut foreign = |text: &str| findings.add("nothing else", format!("{name} {text}"));
+        let Ok(meta) = serde_json::from_str::<Metadata>(&row.meta) else {
+            return foreign(&format!("has metadata that cannot be read: {}", row.meta));
+        };
+        let Some(mark) = mark(event) else {
+            match meta.correlation_id {
+                Some(key) => {
+                    let (name, principal, stream) = (name.to_owned(), meta.principal, row.stream_id);
+                    self.struck.push(Struck { name, key, principal, stream });
+                }
+                None if meta.principal.is_none() && meta.causation_id.as_deref() == Some("deadline") => {}
+                None => foreign("is neither the clock's nor that of a command"),
+            }
+            return;
+        };
+        let Some(key) = meta.correlation_id else { return foreign("carries no key") };
+        if mark.text.is_some_and(|text| text != key) {
+            foreign(&format!("carries the key {key}, and says {:?}", mark.text));
         }
+        let by = mark.by.or(meta.principal).unwrap_or_default();
+        if meta.principal != Some(by) {
+            foreign(&format!("is by {by}, and was commanded by {:?}", meta.principal));
+        }
+        let seen = Seen { kind: mark.kind, stream: row.stream_id, version: row.stream_version as u64, by };
+        self.seen.entry(key.clone()).or_default().push(seen);
+        self.touched.insert(key);
     }
 }
 
-/// The command that an event carries in its text, with the event's kind and author; none for the clock's.
-fn mark(event: &ConsultationEvent) -> Option<(String, &'static str, Uuid)> {
-    match event {
-        ConsultationEvent::Requested(event) => Some((event.title.clone(), "requested", event.requested_by.id)),
-        ConsultationEvent::Commented(event) => Some((event.text.clone(), "commented", event.by.id)),
-        ConsultationEvent::VoteCast(event) => Some((event.comment.clone()?, "vote_cast", event.by.id)),
-        ConsultationEvent::Responded(event) => Some((event.comment.clone()?, "responded", event.by.id)),
-        ConsultationEvent::LateResponseRecorded(event) => {
-            Some((event.comment.clone()?, "late_response_recorded", event.by.id))
-        }
-        ConsultationEvent::Withdrawn(_)
-        | ConsultationEvent::TimedOut(_)
-        | ConsultationEvent::TermsSet(_)
-        | ConsultationEvent::Claimed(_)
-        | ConsultationEvent::Released(_)
-        | ConsultationEvent::Assigned(_)
-        | ConsultationEvent::Delegated(_)
-        | ConsultationEvent::InformationRequested(_)
-        | ConsultationEvent::InformationProvided(_)
-        | ConsultationEvent::Reminded(_)
-        | ConsultationEvent::Escalated(_) => None,
-    }
+/// How an event is known.
+struct Mark<'a> {
+    kind: &'static str,
+    /// Who did it; none: whoever asked, with the same command.
+    by: Option<Uuid>,
+    /// What was said, which is the key.
+    text: Option<&'a str>,
+}
+
+/// How an event is known as that of a command; none: it is the clock's.
+fn mark(event: &ConsultationEvent) -> Option<Mark<'_>> {
+    use ConsultationEvent as E;
+    let (kind, by, text) = match event {
+        E::Requested(event) => ("requested", Some(&event.requested_by), Some(event.title.as_str())),
+        E::TermsSet(_) => ("terms_set", None, None),
+        E::Commented(event) => ("commented", Some(&event.by), Some(event.text.as_str())),
+        E::Claimed(event) => ("claimed", Some(&event.by), None),
+        E::Released(event) => ("released", Some(&event.by), None),
+        E::Assigned(event) => ("assigned", Some(&event.by), None),
+        E::Delegated(event) => ("delegated", Some(&event.by), None),
+        E::InformationRequested(event) => ("information_requested", Some(&event.by), Some(event.text.as_str())),
+        E::InformationProvided(event) => ("information_provided", Some(&event.by), Some(event.text.as_str())),
+        E::VoteCast(event) => ("vote_cast", Some(&event.by), comment(event.comment.as_ref())),
+        E::Responded(event) => ("responded", Some(&event.by), comment(event.comment.as_ref())),
+        E::Withdrawn(event) => ("withdrawn", Some(&event.by), comment(event.comment.as_ref())),
+        E::LateResponseRecorded(event) => ("late_response_recorded", Some(&event.by), comment(event.comment.as_ref())),
+        E::Reminded(_) | E::Escalated(_) | E::TimedOut(_) => return None,
+    };
+    Some(Mark { kind, by: by.map(|person| person.id), text })
+}
+
+/// A comment; that there is none is seen as a text that is no key.
+fn comment(comment: Option<&String>) -> Option<&str> {
+    Some(comment.map_or("", String::as_str))
 }
 
 /// The folded states that the journal keeps as a cache, by stream and version.

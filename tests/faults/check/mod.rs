@@ -4,13 +4,13 @@
 //! |---|---|
 //! | `ends` | no process ends that nobody ended, and SIGTERM ends one in order |
 //! | `quiet` | the projections reach the end of the log, what is due is ended |
-//! | `answers` | no answer that should not be; a repeated command gets its first answer |
-//! | `acknowledged` | what was acknowledged is in the journal once, at the version that was told |
+//! | `answers` | no answer and no refusal that should not be; a repeated command gets its first answer |
+//! | `acknowledged` | what was acknowledged is in the journal once, at the version that was told, and as it was sent; or it changed nothing |
 //! | `nothing else` | nothing is in the journal that no client and no clock wrote |
 //! | `gap-free` | sequences of a shard, versions of a stream, and times in it |
-//! | `folds` | every stream folds, has one outcome at most, and kept its deadline; snapshots are what a fold gives |
-//! | `deadlines` | what the clock has to end is what is pending, and nothing overdue is left |
-//! | `sessions` | a session ends for a reason, once, and whatever has ended is refused by both processes |
+//! | `folds` | every event was allowed where it stands; one outcome at most, by the vote that completes the rule or by the clock; snapshots are what a fold gives |
+//! | `deadlines` | the clock knows of each consultation what is due next, and nothing overdue is left |
+//! | `sessions` | a session ends for a reason, once, and whatever has ended is refused by all processes |
 //! | `mails` | each login from somewhere new is told to its user, and nothing else is |
 //! | `idempotency` | the memory of answers holds what was acknowledged |
 //! | `read model` | the rows equal a projection from zero, and nothing is parked |
@@ -19,16 +19,20 @@
 //!
 //! Owns the order of the checks. The journal only grows, so each check reads what is new since the last; a full one reads all.
 
+mod asked;
 mod journal;
+mod life;
 mod mails;
 mod quiet;
+mod rules;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod told;
 mod topic;
+mod verdicts;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -65,6 +69,7 @@ impl Checker {
         repeat_some(client).await;
         let mut connection = snapshot(topology).await?;
         self.journal.read(&mut connection, topology, findings).await?;
+        streams::check_ends(&self.journal, findings);
         streams::check_shards(&self.journal, &mut connection, findings).await?;
         streams::check_deadlines(&self.journal, &mut connection, asked_until, findings).await?;
         {
@@ -86,7 +91,12 @@ impl Checker {
         Ok(())
     }
 
-    /// The same from the first event on, as if nothing had been read before.
+    /// How many events of each kind consultations have.
+    pub fn kinds(&self) -> &BTreeMap<String, u64> {
+        &self.journal.kinds
+    }
+
+    /// [`Checker::check`] from the first event on, as if nothing had been read before.
     pub async fn check_all(&mut self, topology: &Topology, client: &Client, findings: &mut Findings) -> Result<()> {
         self.journal = Journal::default();
         {

@@ -1,4 +1,4 @@
-//! What must hold of streams and shards: no gap, no time that runs back, one outcome, kept deadlines.
+//! What must hold of streams and shards: no gap, no time that runs back, one outcome, a clock that knows what is due next.
 
 use std::collections::HashMap;
 
@@ -9,81 +9,44 @@ use docket_events::consultation::ConsultationEvent;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::journal::{Journal, Row, Stream};
+use super::{
+    journal::{Journal, Row, Stream},
+    life::{Due, Ended},
+    rules,
+};
 use crate::report::Findings;
 
 /// Checks an event against the stream as it stood before.
-pub(super) fn check_event(
-    stream: &mut Stream,
-    row: &Row,
-    event: &ConsultationEvent,
-    name: &str,
-    findings: &mut Findings,
-) {
+pub(super) fn check_event(stream: &Stream, row: &Row, event: &ConsultationEvent, name: &str, findings: &mut Findings) {
     let before = stream.state.version;
     if row.stream_version as u64 != before + 1 {
         findings.add("gap-free", format!("{name} follows version {before}"));
     }
-    if stream.last.is_some_and(|last| row.time < last) {
+    if stream.events.last().is_some_and(|(last, _)| row.time < *last) {
         findings.add("gap-free", format!("{name} is of an earlier time than the event before it"));
     }
-    if let Err(text) = check_rules(stream, row.time, event) {
+    if let Err(text) = rules::judge(&stream.life, event, row.time, row.stream_version as u64) {
         findings.add("folds", format!("{name}: {text}"));
     }
-    stream.vote = match event {
-        ConsultationEvent::VoteCast(event) => Some(event.by.id),
-        _ => None,
-    };
 }
 
-/// The rules of a consultation's life, told apart from how the domain decides.
-fn check_rules(stream: &mut Stream, time: DateTime<Utc>, event: &ConsultationEvent) -> Result<(), String> {
-    let (state, deadline) =
-        (stream.state.state(), stream.state.asked.as_ref().and_then(|asked| asked.request.deadline));
-    let is_late = deadline.is_some_and(|deadline| time >= deadline);
-    let wrong = |text: &str| Err(text.to_owned());
-    match event {
-        ConsultationEvent::Requested(_) if state.is_some() => return wrong("it was asked before"),
-        ConsultationEvent::Requested(_) => return Ok(()),
-        _ if state.is_none() => return wrong("nothing was asked"),
-        ConsultationEvent::Commented(_) => {}
-        ConsultationEvent::TermsSet(_)
-        | ConsultationEvent::Claimed(_)
-        | ConsultationEvent::Released(_)
-        | ConsultationEvent::Assigned(_)
-        | ConsultationEvent::Delegated(_)
-        | ConsultationEvent::InformationRequested(_)
-        | ConsultationEvent::InformationProvided(_)
-        | ConsultationEvent::Reminded(_)
-        | ConsultationEvent::Escalated(_) => {
-            return wrong("the clients of the campaign command no such thing");
+/// Checks that no stream ends in the middle of what belongs together, and that both readings of it have come to the same.
+pub(super) fn check_ends(journal: &Journal, findings: &mut Findings) {
+    for (id, Stream { state, life, .. }) in &journal.streams {
+        if let Err(text) = rules::judge_end(life) {
+            findings.add("folds", format!("{id}: {text}"));
         }
-        ConsultationEvent::VoteCast(_) | ConsultationEvent::Responded(_) if is_late => {
-            return wrong("it was answered at or after its deadline");
-        }
-        ConsultationEvent::Responded(event) if stream.vote != Some(event.by.id) => {
-            return wrong("no vote of the same reviewer stands before it");
-        }
-        ConsultationEvent::TimedOut(event) if deadline != Some(event.deadline) => {
-            return wrong("it names another deadline");
-        }
-        ConsultationEvent::TimedOut(_) if !is_late => return wrong("it timed out before its deadline"),
-        ConsultationEvent::LateResponseRecorded(_) if state != Some(State::TimedOut) => {
-            return wrong("it had not timed out");
-        }
-        ConsultationEvent::VoteCast(_) if state != Some(State::Pending) => return wrong("it had ended"),
-        ConsultationEvent::VoteCast(_) | ConsultationEvent::LateResponseRecorded(_) => {}
-        ConsultationEvent::Responded(_) | ConsultationEvent::TimedOut(_) | ConsultationEvent::Withdrawn(_) => {
-            stream.outcomes += 1;
-            if stream.outcomes > 1 {
-                return Err(format!("its outcome number {}", stream.outcomes));
-            }
+        let domain = (state.state(), state.deadline());
+        let ended = life.ended.map(|ended| match ended {
+            Ended::Responded => State::Responded,
+            Ended::TimedOut => State::TimedOut,
+            Ended::Withdrawn => State::Withdrawn,
+        });
+        let own = (life.asked.as_ref().map(|_| ended.unwrap_or(State::Pending)), life.next().map(Due::at));
+        if domain != own {
+            findings.add("folds", format!("{id} folds to {domain:?}, and by its events it is {own:?}"));
         }
     }
-    if !matches!(event, ConsultationEvent::TimedOut(_)) && is_late && state == Some(State::Pending) {
-        return wrong("its deadline had come, and no time-out stands before it");
-    }
-    Ok(())
 }
 
 /// Every shard must end where its counter stands.
@@ -107,7 +70,7 @@ pub(super) async fn check_shards(
     Ok(())
 }
 
-/// What the clock has to end must be what is pending; nothing that was due at `asked_until` may be left.
+/// Compares what the clock was told with the consultations.
 pub(super) async fn check_deadlines(
     journal: &Journal,
     connection: &mut PgConnection,
@@ -118,26 +81,31 @@ pub(super) async fn check_deadlines(
         .fetch_all(connection)
         .await
         .context("reading the deadlines")?;
-    let mut kept: HashMap<Uuid, DateTime<Utc>> = rows.into_iter().collect();
+    compare_deadlines(journal, rows.into_iter().collect(), asked_until, findings);
+    Ok(())
+}
+
+/// What the clock was told must be what each consultation has due next: a reminder, an escalation or the deadline, and nothing while it
+/// stands still. Nothing that was due at `asked_until` may be left.
+pub(super) fn compare_deadlines(
+    journal: &Journal,
+    mut kept: HashMap<Uuid, DateTime<Utc>>,
+    asked_until: DateTime<Utc>,
+    findings: &mut Findings,
+) {
     for (id, stream) in &journal.streams {
-        let (wanted, found) = (stream.state.deadline(), kept.remove(id));
+        let (wanted, found) = (stream.life.next().map(Due::at), kept.remove(id));
         if wanted != found {
-            let of = |at: Option<DateTime<Utc>>| at.map_or_else(|| "none".to_owned(), |at| at.to_rfc3339());
-            findings.add(
-                "deadlines",
-                format!("{id} has the deadline {}, and the clock was told {}", of(wanted), of(found)),
-            );
+            let of = |at: Option<DateTime<Utc>>| at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339());
+            findings
+                .add("deadlines", format!("next of {id} is due {}, and the clock was told {}", of(wanted), of(found)));
         }
-        if let Some(deadline) = wanted.filter(|deadline| *deadline <= asked_until) {
-            findings.add(
-                "deadlines",
-                format!("{id} was due at {} and is pending at {}", deadline.to_rfc3339(), asked_until.to_rfc3339()),
-            );
+        if let Some(due) = stream.life.owed_by_clock(asked_until) {
+            findings.add("deadlines", format!("{due:?} of {id} was due and is open at {}", asked_until.to_rfc3339()));
         }
     }
     findings.add_all(
         "deadlines",
         kept.into_keys().map(|id| format!("the clock was told of {id}, which is not in the journal")),
     );
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! What no seeded bug provokes: journals that are wrong in one way each, and clients that were told something else.
 
+mod consultations;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     journal::{Journal, Row, Snapshots},
+    streams,
     told::{self, Remembered, Rows},
     topic,
 };
@@ -22,7 +25,10 @@ use crate::{
 
 const TENANT: Uuid = Uuid::from_u128(1);
 const STREAM: Uuid = Uuid::from_u128(2);
+/// Who asked.
 const WHO: Uuid = Uuid::from_u128(3);
+/// Who answers.
+const REVIEWER: Uuid = Uuid::from_u128(4);
 /// Milliseconds of the deadline.
 const DEADLINE: i64 = 1000;
 
@@ -33,10 +39,14 @@ fn at(millis: i64) -> DateTime<Utc> {
 /// An event: its kind, its data, and the time in milliseconds.
 type Given = (&'static str, Value, i64);
 
-fn who() -> Value {
-    let sealed = Sealed { subject: WHO, key: WHO, alg: "XC20P".into(), nonce: String::new(), data: String::new() };
+fn person(id: Uuid) -> Value {
+    let sealed = Sealed { subject: id, key: id, alg: "XC20P".into(), nonce: String::new(), data: String::new() };
     let name: Personal<String> = Personal::Sealed(sealed);
-    json!({"id": WHO, "name": serde_json::to_value(name).expect("a sealed name has a JSON form")})
+    json!({"id": id, "name": serde_json::to_value(name).expect("a sealed name has a JSON form")})
+}
+
+fn who() -> Value {
+    person(WHO)
 }
 
 fn requested() -> Given {
@@ -48,17 +58,28 @@ fn commented(key: &str, time: i64) -> Given {
 }
 
 fn voted(time: i64) -> Given {
-    ("vote_cast", json!({"by": who(), "decision": "approve", "comment": "answer"}), time)
+    ("vote_cast", json!({"by": person(REVIEWER), "decision": "approve", "comment": "answer"}), time)
 }
 
 fn responded(time: i64) -> Given {
-    let data =
-        json!({"by": who(), "decision": "approve", "comment": "answer", "rule": "any_one", "request_version": 1});
+    let data = json!({"by": person(REVIEWER), "decision": "approve", "comment": "answer", "rule": "any_one", "request_version": 1});
     ("responded", data, time)
 }
 
 fn timed_out(time: i64) -> Given {
     ("timed_out", json!({"deadline": at(DEADLINE)}), time)
+}
+
+/// What stands beside an event: the clock's mark, or the key that it carries in its text (its kind, where it has none) and who it is by.
+fn meta_of(kind: &str, data: &Value) -> Value {
+    if matches!(kind, "timed_out" | "reminded" | "escalated") {
+        return json!({"causation_id": "deadline"});
+    }
+    let key = ["title", "text", "comment"].iter().find_map(|name| data[name].as_str());
+    // Terms come with the request that stands before them, which is `ask`.
+    let key = key.unwrap_or(if kind == "terms_set" { "ask" } else { kind });
+    let by = [&data["by"]["id"], &data["requested_by"]["id"]].into_iter().find(|id| id.is_string());
+    json!({"correlation_id": key, "principal": by.cloned().unwrap_or(json!(WHO))})
 }
 
 /// Reads these events as one shard with one stream; `change` spoils the rows first.
@@ -77,10 +98,12 @@ fn read(events: &[Given], change: impl Fn(usize, &mut Row)) -> (Journal, Finding
             time: at(*time),
             event_type,
             data: data.to_string(),
+            meta: meta_of(kind, data).to_string(),
         };
         change(index, &mut row);
         journal.row(&row, TENANT, &Snapshots::new(), &mut findings);
     }
+    streams::check_ends(&journal, &mut findings);
     (journal, findings)
 }
 
@@ -144,8 +167,16 @@ fn what_cannot_be_read_or_is_anothers_is_seen() {
 }
 
 fn entry(key: &str, kind: Kind, fate: Fate) -> Entry {
-    let (path, body, stream) = (String::new(), String::new(), None);
+    let (path, body, stream) = (String::new(), String::new(), Some(STREAM));
     Entry::new(Command { key: key.to_owned(), kind, person: 0, stream, path, body }, TENANT, WHO, fate)
+}
+
+/// The request that [`requested`] tells.
+fn ask_entry() -> Entry {
+    let body = json!({"title": "ask", "deadline": at(DEADLINE)}).to_string();
+    let mut entry = entry("ask", Kind::Ask { near: false, reviewers: 0 }, Fate::Unknown);
+    (entry.command.body, entry.command.stream) = (body, None);
+    entry
 }
 
 fn acknowledged(version: u64) -> Fate {
@@ -158,7 +189,7 @@ fn acknowledged(version: u64) -> Fate {
 fn compared(fate: Fate, events: &[Given], version: Option<u64>) -> Vec<&'static str> {
     let (mut journal, mut findings) = read(events, |_, _| {});
     let mut books = Books::default();
-    let (ask, comment) = (entry("ask", Kind::Ask { near: false }, Fate::Unknown), entry("c", Kind::Comment, fate));
+    let (ask, comment) = (ask_entry(), entry("c", Kind::Comment, fate));
     let mut remembered = HashMap::from([(ask.row, Remembered { stream: STREAM, version: 1, status: 201 })]);
     remembered.extend(version.map(|version| (comment.row, Remembered { stream: STREAM, version, status: 200 })));
     books.enter(ask, std::time::Duration::ZERO);
@@ -175,7 +206,6 @@ fn what_was_told_is_compared_with_what_is() {
     assert_eq!(compared(acknowledged(2), &once, Some(2)), [""; 0]);
     assert_eq!(compared(Fate::Unknown, &once, Some(2)), [""; 0]);
     assert_eq!(compared(Fate::Unknown, &never, None), [""; 0]);
-    assert_eq!(compared(Fate::Refused(409), &never, None), [""; 0]);
 
     assert_eq!(compared(acknowledged(3), &once, Some(3)), ["acknowledged"], "another version");
     assert_eq!(compared(acknowledged(2), &never, Some(2)), ["acknowledged"], "lost");
@@ -185,6 +215,7 @@ fn what_was_told_is_compared_with_what_is() {
     assert_eq!(compared(Fate::Unknown, &never, Some(2)), ["idempotency"], "remembered and lost");
     assert_eq!(compared(Fate::Unknown, &twice, Some(3)), ["nothing else"], "twice");
     assert_eq!(compared(Fate::Refused(409), &once, None), ["nothing else"], "refused and done");
+    assert_eq!(compared(Fate::Refused(409), &never, None), ["answers"], "refused for nothing");
 }
 
 #[test]

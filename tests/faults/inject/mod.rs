@@ -5,6 +5,7 @@
 
 mod kafka;
 mod restore;
+mod schedulers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,18 +18,18 @@ use sqlx::Connection;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    author::Author,
     client::Client,
     faults::Fault,
     ledger::{Answer, Command, Fate},
-    load::Author,
     people::{ASKERS, REVIEWERS},
     process::{CRASH, FORGET, PAUSE, Process},
     report::Findings,
     topology::{LEASE, Topology},
 };
 
-/// How long the load may take to bring a process to a step.
-const REACHED_WITHIN: Duration = Duration::from_secs(15);
+/// How long the load may take to bring a process to a step: mails and logins come once in some seconds.
+const REACHED_WITHIN: Duration = Duration::from_secs(30);
 /// A process has thirty seconds to end in order.
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// Longer than a lease, with what it takes to notice.
@@ -58,7 +59,7 @@ impl<'a> Injection<'a> {
     /// The fault number `number` of the run `seed`.
     pub fn new(topology: &'a Topology, client: &'a Client, seed: u64, number: u32, findings: &'a mut Findings) -> Self {
         let rng = StdRng::seed_from_u64(seed.wrapping_add(u64::from(number) << 32));
-        Self { topology, client, author: Author::new(seed, number, "fault"), rng, findings }
+        Self { topology, client, author: Author::new(client.people(), seed, number, "fault"), rng, findings }
     }
 
     /// Does it; returns when the system may mend.
@@ -76,6 +77,9 @@ impl<'a> Injection<'a> {
             Fault::Crash(n, step, passing) => self.crash(self.passes(n, step), step, passing).await,
             Fault::FreezeProjector(n) => self.freeze(&projectors[n]).await,
             Fault::FreezeRelay(n) => self.freeze(&relays[n]).await,
+            Fault::KillSchedulers(burst) => self.kill_schedulers(apis, burst).await,
+            Fault::KillScheduler(n, burst) => self.kill_schedulers(&apis[n..=n], burst).await,
+            Fault::FreezeScheduler(n, passing) => self.freeze_scheduler(&apis[n], passing).await,
             Fault::FreezeAt(n, step, passing) => self.freeze_at(self.passes(n, step), step, passing).await,
             Fault::FreezeApi(n, millis) => {
                 apis[n].freeze()?;
@@ -173,16 +177,21 @@ impl<'a> Injection<'a> {
     }
 
     async fn freeze_at(&mut self, process: &Process, step: &'static str, passing: u32) -> Result<()> {
+        if self.is_frozen_at(process, step, passing).await? { self.until_taken_over(process).await } else { Ok(()) }
+    }
+
+    /// Has a process stop itself at a step; whether it came to it.
+    async fn is_frozen_at(&mut self, process: &Process, step: &'static str, passing: u32) -> Result<bool> {
         process.replace(vec![(PAUSE, format!("{step}:{passing}"))]).await?;
         let give_up = Instant::now() + REACHED_WITHIN;
         while !process.is_frozen() {
             if Instant::now() >= give_up {
                 self.findings.add("fault", format!("{} never came to {step} for the {passing}th time", process.name()));
-                return Ok(());
+                return Ok(false);
             }
             sleep(Duration::from_millis(10)).await;
         }
-        self.until_taken_over(process).await
+        Ok(true)
     }
 
     async fn freeze(&mut self, process: &Process) -> Result<()> {
@@ -234,7 +243,7 @@ impl<'a> Injection<'a> {
         Ok(())
     }
 
-    /// Five rounds; in the third one of the two processes is killed.
+    /// Five rounds; in the third one of the processes is killed.
     async fn race(&mut self, victim: usize) -> Result<()> {
         for round in 0..5 {
             let command = match self.some_stream().await {
@@ -288,7 +297,7 @@ impl<'a> Injection<'a> {
         }
     }
 
-    /// A burst of comments on one stream over both processes, and all reviewers at once on each of some consultations.
+    /// A burst of comments on one stream over all processes, and all reviewers at once on each of some consultations.
     async fn hot_streams(&mut self) -> Result<()> {
         let Some(hot) = self.some_stream().await else { return Ok(()) };
         let mut commands: Vec<Command> = (0..100).map(|_| self.author.comment(hot)).collect();
