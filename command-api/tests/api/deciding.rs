@@ -344,7 +344,7 @@ async fn what_is_told_of_a_person_is_sealed_and_still_decided_upon() {
     let office = Office::new().await;
     let edit = json!({ "type": "edit", "proposed": { "salary": 70_001 }, "paths": ["/salary"] });
     let more =
-        json!({ "subject": "employee 4711", "body": "A raise for Ben.", "answer": edit, "context": { "level": "L7" } });
+        json!({ "subject": "employee 4711", "body": "A raise for Ben.", "answer": edit, "context": { "level": "Grade seven" } });
     let asked = office.ask(more).await.expect(201);
     assert_eq!(
         (&asked.body["subject"]["name"], &asked.body["body"]),
@@ -356,7 +356,7 @@ async fn what_is_told_of_a_person_is_sealed_and_still_decided_upon() {
     assert_eq!(done.body["outcome"]["payload"], json!({ "salary": 80_002 }));
     office.to(&office.asker, asked.id(), "comments", json!({ "text": "Ben knows." })).await.expect(200);
     let clear = "select count(*) from write.journal where category = 2 and (data like '%Ben%' or data like '%7000%' or data like '%8000%' \
-                 or data like '%4711%' or data like '%L7%')";
+                 or data like '%4711%' or data like '%Grade seven%')";
     assert_eq!(office.app.number(clear).await, 0);
     // A consultation about a member is that member's.
     let about = office.ask(json!({ "subject": office.reviewers[1].id })).await.expect(201);
