@@ -343,19 +343,18 @@ async fn of_many_each_stands_for_itself_and_is_done_once() {
 async fn what_is_told_of_a_person_is_sealed_and_still_decided_upon() {
     let office = Office::new().await;
     let edit = json!({ "type": "edit", "proposed": { "salary": 70_001 }, "paths": ["/salary"] });
-    let more =
-        json!({ "subject": "employee 4711", "body": "A raise for Ben.", "answer": edit, "context": { "level": "Grade seven" } });
+    let more = json!({ "subject": "employee 4711", "body": "A raise for Benedict.", "answer": edit, "context": { "level": "Grade seven" } });
     let asked = office.ask(more).await.expect(201);
     assert_eq!(
         (&asked.body["subject"]["name"], &asked.body["body"]),
-        (&json!("employee 4711"), &json!("A raise for Ben."))
+        (&json!("employee 4711"), &json!("A raise for Benedict."))
     );
     assert_eq!(asked.body["answer"]["proposed"], json!({ "salary": 70_001 }));
-    let raised = json!({ "decision": "approve", "payload": { "salary": 80_002 }, "comment": "Ben earned it." });
+    let raised = json!({ "decision": "approve", "payload": { "salary": 80_002 }, "comment": "Benedict earned it." });
     let done = office.to(&office.reviewers[0], asked.id(), "responses", raised).await.expect(200);
     assert_eq!(done.body["outcome"]["payload"], json!({ "salary": 80_002 }));
-    office.to(&office.asker, asked.id(), "comments", json!({ "text": "Ben knows." })).await.expect(200);
-    let clear = "select count(*) from write.journal where category = 2 and (data like '%Ben%' or data like '%7000%' or data like '%8000%' \
+    office.to(&office.asker, asked.id(), "comments", json!({ "text": "Benedict knows." })).await.expect(200);
+    let clear = "select count(*) from write.journal where category = 2 and (data like '%Benedict%' or data like '%7000%' or data like '%8000%' \
                  or data like '%4711%' or data like '%Grade seven%')";
     assert_eq!(office.app.number(clear).await, 0);
     // A consultation about a member is that member's.

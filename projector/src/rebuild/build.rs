@@ -90,13 +90,17 @@ async fn make(connection: &mut PgConnection, info: &'static Info, number: i32) -
     .map(drop)
 }
 
-/// Who may do what: `like` copies neither grants nor row security.
+/// Who may do what, and what the planner is to know: `like` copies neither grants nor row security nor how much is counted of a column.
 const ACCESS: &str = "
     select format('alter table %s.%I enable row level security', $2, relname)
     from pg_class where oid = any($1::regclass[]) and relrowsecurity
     union all
     select format('alter table %s.%I force row level security', $2, relname)
     from pg_class where oid = any($1::regclass[]) and relforcerowsecurity
+    union all
+    select format('alter table %s.%I alter column %I set statistics %s', $2, relname, attname, attstattarget)
+    from pg_class join pg_attribute on attrelid = pg_class.oid
+    where pg_class.oid = any($1::regclass[]) and attnum > 0 and not attisdropped and attstattarget > 0
     union all
     select format('grant %s on %s.%I to %s', acl.privilege_type, $2, relname,
                   case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end)

@@ -96,6 +96,18 @@ async fn the_new_tables_show_a_tenant_its_own_rows_only() {
     let open = "select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace
          where nspname like 'read\\__%' and relkind = 'r' and not (relrowsecurity and relforcerowsecurity)";
     assert_eq!(world.number(open).await, 0, "every new table has row security");
+    let found = format!(
+        "select count(*) from (select set_config('docket.tenant', '{TENANT}', false)) s,
+             read.find_consultations('{TENANT}', null, '{{release}}', '{{}}', null, null, null, null, null, null, null, null, null,
+                 null, false, 'newest', null, null, 100)"
+    );
+    let found: i64 =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(found)).fetch_one(&reader).await.expect("a reader may search");
+    assert_eq!(found, 8, "by their labels");
+    let counted =
+        "select count(*) from pg_attribute where attrelid = 'read_consultation_2.consultation_words_v1'::regclass
+         and attname = 'words' and attstattarget = 1000";
+    assert_eq!(world.number(counted).await, 1, "words are counted there as closely");
 }
 
 #[tokio::test]
