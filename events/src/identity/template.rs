@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// `docket.identity.template_set.v1`: a request was prepared under a name, in place of what stood there before. Its version is that of
-/// the stream.
+/// `docket.identity.template_set.v1`: a request was prepared under a name, in place of what stood there before.
+///
+/// Its version is that of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TemplateSet {
     /// What askers call it; one of a kind in the organisation.
