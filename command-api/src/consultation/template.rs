@@ -35,7 +35,7 @@ pub(super) struct Used {
 /// The request as it would be asked without a template.
 pub(super) async fn fill(state: &State, tenant: Uuid, body: Value) -> Result<ask::Request, RouteError> {
     let Value::Object(mut asked) = body else { return Ok(json::read(body)?) };
-    let Some(used) = asked.remove(FIELD) else { return Ok(json::read(asked.into())?) };
+    let Some(used) = asked.remove(FIELD).filter(|used| !used.is_null()) else { return Ok(json::read(asked.into())?) };
     let mut used: Used = json::read(used).map_err(|problem| within(FIELD, &problem))?;
     let (template, version) = find(state, tenant, &used).await?;
     let filled = template::render(&template, &used.values).map_err(|refusal| match refusal {

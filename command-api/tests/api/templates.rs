@@ -141,6 +141,7 @@ async fn what_is_no_template_is_named() {
         refused(ask(json!({ "name": "release", "values": values })).await, field);
     }
     refused(ask(json!("release")).await, "template");
+    refused(ask(json!(null)).await, "title");
     refused(ask(json!({ "values": {} })).await, "template.name");
     refused(ask(json!({ "name": "release", "colour": "red" })).await, "template.colour");
     // Another organisation has its own.

@@ -98,11 +98,8 @@ pub async fn get_consultation(
         Some(_) => Some(hub.watch(principal.tenant).await),
         None => None,
     };
+    let mut turn = None;
     loop {
-        let turn = match wait {
-            Some(_) => gate.turn().await,
-            None => None,
-        };
         let mut entered = gate.enter(principal.tenant, CONSULTATION, &wanted, Some(stream)).await?;
         let found = gate.reads().guard(rows::by_id(&mut entered.tx, id)).await?;
         // The same words, whether it is another's or nobody's.
@@ -119,9 +116,10 @@ pub async fn get_consultation(
         }
         // Nothing of the database is held while nothing happens.
         drop((entered, turn));
-        tokio::select! {
-            () = watch.changed(id) => {}
-            () = tokio::time::sleep_until(until) => {}
+        // Nor does anybody whose position is still to come keep others from theirs: turns are for those who have been here.
+        turn = tokio::select! {
+            () = watch.changed(id) => gate.turn().await,
+            () = tokio::time::sleep_until(until) => None,
             () = authenticator.revocations().ended(&access) => {
                 return Err(Problem::unauthorized("token_revoked", "The session has ended, or the right has changed."));
             }
