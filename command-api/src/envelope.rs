@@ -85,6 +85,7 @@ impl<N> Envelope<N> {
                 correlation_id: Some(self.request.correlation_id.clone()),
                 causation_id: Some(self.request.request_id.clone()),
                 traceparent: self.request.traceparent.clone(),
+                imported: false,
             },
             idempotency: self
                 .key

@@ -215,7 +215,7 @@ enum Rule {
 type Header = (&'static str, bool, Rule, &'static str, &'static str);
 
 /// CloudEvents' own attributes first, then Docket's extensions of them, then what is no part of CloudEvents.
-const HEADERS: [Header; 18] = [
+const HEADERS: [Header; 19] = [
     ("ce_specversion", true, Rule::Exactly("1.0"), "The version of CloudEvents.", "1.0"),
     (
         "ce_id",
@@ -275,6 +275,7 @@ const HEADERS: [Header; 18] = [
         "The command's W3C trace context.",
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     ),
+    ("ce_imported", false, Rule::Text, "`true`: history from elsewhere, of which nobody is told.", "true"),
     (
         "docket_mac",
         true,

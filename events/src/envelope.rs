@@ -28,6 +28,9 @@ pub struct Metadata {
     /// W3C trace context of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Whether this is history from elsewhere, of which nobody is told: no webhook, no mail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
 }
 
 /// An event that was decided and encoded, and is not journalled yet.
@@ -100,6 +103,8 @@ struct CloudEvent<'a> {
     causationid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    imported: bool,
     data: &'a RawValue,
 }
 
@@ -141,6 +146,7 @@ impl Recorded {
             correlationid: meta.correlation_id,
             causationid: meta.causation_id,
             traceparent: meta.traceparent,
+            imported: meta.imported,
             data: serde_json::from_str(&self.data)?,
         })
     }

@@ -58,6 +58,7 @@ impl Origin {
                 correlation_id: Some(correlation_id),
                 causation_id: Some(request_id),
                 traceparent,
+                imported: false,
             },
             ..CommandContext::default()
         }

@@ -126,7 +126,7 @@ fn time(at: DateTime<Utc>) -> String {
 pub fn headers(event: &Recorded, key: &MacKey) -> OwnedHeaders {
     let meta = event.metadata();
     let mut uuid = Uuid::encode_buffer();
-    let writer = Writer { headers: OwnedHeaders::new_with_capacity(18), seal: Seal::begin(key, event.shard_id()) }
+    let writer = Writer { headers: OwnedHeaders::new_with_capacity(19), seal: Seal::begin(key, event.shard_id()) }
         .put("ce_specversion", "1.0")
         .put("ce_id", event.id.hyphenated().encode_lower(&mut uuid))
         .put("ce_source", SOURCE)
@@ -143,7 +143,8 @@ pub fn headers(event: &Recorded, key: &MacKey) -> OwnedHeaders {
         .put_some("ce_session", meta.session.map(|id| id.to_string()).as_deref())
         .put_some("ce_correlationid", meta.correlation_id.as_deref())
         .put_some("ce_causationid", meta.causation_id.as_deref())
-        .put_some("traceparent", meta.traceparent.as_deref());
+        .put_some("traceparent", meta.traceparent.as_deref())
+        .put_some("ce_imported", meta.imported.then_some("true"));
     let Writer { headers, seal } = writer;
     let mac = URL_SAFE_NO_PAD.encode(seal.end(event.data.as_bytes()));
     headers.insert(Header { key: MAC, value: Some(&mac) })
@@ -199,6 +200,7 @@ impl<'a> Parts<'a> {
             "ce_correlationid" => self.meta.correlation_id = Some(text.to_owned()),
             "ce_causationid" => self.meta.causation_id = Some(text.to_owned()),
             "traceparent" => self.meta.traceparent = Some(text.to_owned()),
+            "ce_imported" => self.meta.imported = text == "true",
             _ => {}
         }
     }
@@ -264,6 +266,7 @@ mod tests {
             correlation_id: Some("a \"quoted\" one".to_owned()),
             causation_id: None,
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            imported: true,
         };
         Recorded {
             stream: StreamId::new(Category::Consultation, Uuid::from_u128(1)),

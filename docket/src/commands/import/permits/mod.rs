@@ -181,6 +181,7 @@ async fn attempt(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, Exe
         metadata: Metadata {
             principal: Some(story.importer),
             correlation_id: Some(format!("import-{}", story.stream.id)),
+            imported: true,
             ..Metadata::default()
         },
         ..CommandContext::default()
