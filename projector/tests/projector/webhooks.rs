@@ -1,0 +1,510 @@
+//! Webhooks: every event reaches its endpoint, signed, in the order of its stream, or lies in dead letters, whatever the receiver does.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use clap::Parser;
+use docket_domain::webhook::{callbacks_of, stream_of};
+use docket_events::{
+    Category, Personal, StreamId,
+    consultation::{ConsultationEvent, Decision, Requested},
+    identity::{
+        EndpointFormat, IdentityEvent, Redelivered, WebhookEndpointEnabled, WebhookEndpointSet,
+        WebhookRedeliveryRequested, WebhookTestRequested,
+    },
+};
+use docket_log::{Mode, Store, store::StoreOptions};
+use docket_platform::{
+    Shutdown,
+    auth::webhook_secrets::{self, NewSecret},
+    db::{self, DbRole},
+    outgoing::{Outgoing, OutgoingArgs},
+    webhook::Secret,
+};
+use docket_projector::{
+    Config, Pauses,
+    reactors::{REACTORS, Webhooks, register},
+};
+use serde_json::{Value, json};
+use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
+use uuid::Uuid;
+
+use crate::{
+    receiver::{Answer, Received, Receiver, order},
+    support::{TENANT, World, commented, consultation, person, requested, responded, timed_out},
+};
+
+#[derive(Debug, Parser)]
+struct Targets {
+    #[command(flatten)]
+    outgoing: OutgoingArgs,
+}
+
+/// A world whose reactors are registered.
+struct Post {
+    world: World,
+    secret: Secret,
+}
+
+/// A projector that delivers, on threads of its own.
+struct Running {
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+    threads: Runtime,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.shutdown.begin();
+        self.task.await.expect("ended");
+        self.threads.shutdown_background();
+    }
+
+    /// As a kill would: nothing that runs comes to an end.
+    fn kill(self) {
+        self.threads.shutdown_background();
+    }
+}
+
+const ADMIN: Uuid = Uuid::from_u128(1);
+
+fn endpoint(n: u128) -> Uuid {
+    Uuid::from_u128(0xe0_0000 + n)
+}
+
+fn quick() -> Config {
+    Config {
+        lease_ttl: 1,
+        webhook_retries: Pauses([50, 50, 50].map(Duration::from_millis).to_vec()),
+        webhook_timeout: Duration::from_millis(1500),
+        ..Config::default()
+    }
+}
+
+impl Post {
+    async fn open() -> Self {
+        let world = World::new().await;
+        register(&world.pool, REACTORS).await.expect("registered");
+        Self { world, secret: Secret::generate() }
+    }
+
+    async fn tell(&self, event: IdentityEvent) {
+        self.world.say(StreamId::new(Category::Identity, stream_of(TENANT)), event).await;
+        // Before anything that happens to consultations.
+        self.world.sql("update write.journal set time = '2025-12-01' where category <> 2").await;
+    }
+
+    async fn keep_secret(&self, endpoint: Uuid, secret: &Secret, version: u64) {
+        let pool = self.world.database.pool(DbRole::Writer, 1, Duration::from_secs(10));
+        let mut tx = db::tenant_transaction(&pool, TENANT).await.expect("begun");
+        let old_until = docket_platform::clock::now() + chrono::TimeDelta::hours(1);
+        let new = NewSecret { endpoint, tenant: TENANT, version, old_until: Some(old_until) };
+        webhook_secrets::keep(&mut tx, secret, &new).await.expect("kept");
+        tx.commit().await.expect("committed");
+    }
+
+    async fn set(&self, n: u128, url: String, types: &[&str], format: EndpointFormat, template: Option<Value>) {
+        let id = endpoint(n);
+        self.tell(IdentityEvent::WebhookEndpointSet(WebhookEndpointSet {
+            endpoint_id: id,
+            url: Personal::known(id, url),
+            description: None,
+            event_types: types.iter().map(|name| (*name).to_owned()).collect(),
+            format,
+            template,
+            set_by: ADMIN,
+        }))
+        .await;
+        self.keep_secret(id, &self.secret, 1).await;
+    }
+
+    /// An endpoint that is told everything.
+    async fn hears_all(&self, n: u128, url: String) {
+        self.set(n, url, &["consultation.*"], EndpointFormat::Standard, None).await;
+    }
+
+    fn run(&self, config: Config) -> Running {
+        let targets = ["docket", "--outgoing-allow", "127.0.0.1", "--outgoing-http", "--outgoing-ports", "1-65535"];
+        self.run_with(config, &targets)
+    }
+
+    fn run_with(&self, config: Config, targets: &[&str]) -> Running {
+        let outgoing = Outgoing::new(&Targets::try_parse_from(targets).expect("settings").outgoing);
+        let world = &self.world;
+        let (database, installation) = (world.database.clone(), world.installation);
+        let (journal, read) = (world.journal.clone(), world.read.clone());
+        let shutdown = Shutdown::new();
+        let stop = shutdown.clone();
+        let threads =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+        let task = threads.spawn(async move {
+            let pool = database.pool(DbRole::Writer, 2, Duration::from_secs(10));
+            let store = Store::open(&database, pool, installation, journal.clone(), StoreOptions::default());
+            let webhooks = Webhooks { outgoing, store, url: "https://docket.example.org".to_owned() };
+            let log = (None, watch::channel(Mode::Journal).1);
+            let told = (Vec::new(), Some(webhooks));
+            docket_projector::run(config, &database, installation, log, (&journal, &read), told, &stop)
+                .await
+                .expect("ran");
+        });
+        Running { shutdown, task, threads }
+    }
+
+    async fn until(&self, sql: &'static str, wanted: i64) {
+        let arrive = async {
+            while self.world.number(sql).await != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), arrive).await.is_err() {
+            let rows: Vec<String> = sqlx::query_scalar("select d::text from react.delivery d limit 20")
+                .fetch_all(&self.world.owner)
+                .await
+                .expect("rows");
+            panic!("{sql} never was {wanted} but {}: {rows:#?}", self.world.number(sql).await);
+        }
+    }
+
+    async fn texts(&self, sql: &'static str) -> Vec<String> {
+        sqlx::query_scalar(sql).fetch_all(&self.world.owner).await.expect("rows")
+    }
+}
+
+const PENDING: &str = "select count(*) from react.delivery where state = 'pending'";
+const DEAD: &str = "select count(*) from react.delivery where state = 'dead'";
+const DELIVERED: &str = "select count(*) from react.delivery where state = 'delivered'";
+
+async fn story(world: &World, id: u128, comments: usize) {
+    world.say(consultation(id), requested(&format!("Story {id}"))).await;
+    for _ in 0..comments {
+        world.say(consultation(id), commented()).await;
+    }
+    world.say(consultation(id), responded(Decision::Approve)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_arrives_signed_under_one_id_in_the_order_of_its_stream() {
+    let post = Post::open().await;
+    // A third of all is refused at first.
+    let first = AtomicUsize::new(0);
+    let receiver = Receiver::start(move |_, times| {
+        let refused = times == 1 && first.fetch_add(1, Ordering::Relaxed) % 3 == 0;
+        Answer::Status(if refused { 503 } else { 200 })
+    })
+    .await;
+    post.hears_all(1, receiver.url("all")).await;
+    for id in 1..=20 {
+        story(&post.world, id, 3).await;
+    }
+    let running = post.run(quick());
+    post.until(DELIVERED, 100).await;
+    running.stop().await;
+    let received = receiver.received();
+    assert!(received.iter().all(|one| one.is_signed_by(&post.secret)));
+    let order = order(&received);
+    assert_eq!(order.len(), 20);
+    assert!(order.values().all(|versions| *versions == [1, 2, 3, 4, 5]), "{order:?}");
+    // A version has one id, however often it comes.
+    let ids: std::collections::BTreeSet<_> =
+        received.iter().map(|one| (one.stream(), one.version(), &one.id)).collect();
+    assert_eq!(ids.len(), 100);
+    let last = received.iter().rfind(|one| one.kind() == "consultation.responded").expect("an outcome");
+    assert_eq!(last.body["data"]["consultation"]["outcome"]["by"]["name"], "Person 3");
+    assert_eq!(last.body["data"]["consultation"]["version"], 5);
+    assert_eq!(post.world.number("select count(*) from react.attempt").await, received.len() as i64);
+    assert_eq!(post.world.number("select count(*) from react.lane").await, 0);
+    let answers = post.texts("select distinct answer from react.attempt").await;
+    assert_eq!(answers, ["thank you"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_dead_letter_the_next_goes_on_and_what_is_made_again_keeps_its_id() {
+    let post = Post::open().await;
+    let open = Arc::new(AtomicBool::new(false));
+    let is_open = open.clone();
+    let receiver =
+        Receiver::start(move |_, _| Answer::Status(if is_open.load(Ordering::Relaxed) { 204 } else { 500 })).await;
+    post.hears_all(1, receiver.url("x")).await;
+    post.world.say(consultation(1), requested("Refused")).await;
+    let running = post.run(quick());
+    post.until(DEAD, 1).await;
+    let refused = receiver.received();
+    assert_eq!(refused.len(), 4, "four attempts");
+    open.store(true, Ordering::Relaxed);
+    post.world.say(consultation(1), commented()).await;
+    post.until(DELIVERED, 1).await;
+    let wanted =
+        |deliveries| WebhookRedeliveryRequested { endpoint_id: Some(endpoint(1)), deliveries, requested_by: ADMIN };
+    post.tell(IdentityEvent::WebhookRedeliveryRequested(wanted(Redelivered::Failed))).await;
+    post.until(DELIVERED, 2).await;
+    let again = receiver.until("what was given up", |all| all.iter().filter(|one| one.taken).count() == 2).await;
+    assert_eq!(again.last().expect("one").id, refused[0].id);
+    // One that was taken is made again on demand.
+    let one = Redelivered::One(refused[0].id.parse().expect("an id"));
+    post.tell(IdentityEvent::WebhookRedeliveryRequested(wanted(one))).await;
+    receiver.until("the same again", |all| all.iter().filter(|one| one.taken && one.version() == 1).count() == 2).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_receiver_does_is_a_visible_attempt_and_delays_no_other() {
+    let post = Post::open().await;
+    let receiver = Receiver::start(|path, _| match path {
+        "redirects" => Answer::Redirect,
+        "hangs" => Answer::Hang,
+        "slow" => Answer::Slow(300),
+        "endless" => Answer::Endless,
+        "breaks" => Answer::Broken,
+        _ => Answer::Status(200),
+    })
+    .await;
+    // A connection that is closed at once.
+    let resetting = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let resets = format!("http://{}/", resetting.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = resetting.accept().await {
+            drop(socket)
+        }
+    });
+    let closed = {
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        format!("http://{}/", gone.local_addr().expect("an address"))
+    };
+    let urls = [
+        (1, receiver.url("redirects")),
+        (2, receiver.url("hangs")),
+        (3, receiver.url("slow")),
+        (4, receiver.url("endless")),
+        (5, receiver.url("breaks")),
+        (6, resets),
+        (7, closed),
+        (8, "http://10.1.2.3/private".to_owned()),
+        (9, "http://no-such-host.invalid/".to_owned()),
+        (10, receiver.url("good")),
+    ];
+    for (n, url) in urls {
+        post.hears_all(n, url).await;
+    }
+    post.world.say(consultation(1), requested("One")).await;
+    let running = post.run(quick());
+    receiver.until("the good one", |all| all.iter().any(|one| one.path == "good")).await;
+    post.until(PENDING, 0).await;
+    running.stop().await;
+    let came = post
+        .texts("select (('x' || right(endpoint::text, 2))::text || ' ' || state || ' ' || tries || ' ' || outcome) from react.delivery order by 1")
+        .await;
+    let expected = [
+        "x01 dead 4 it answered 302",
+        "x02 dead 4 the target did not answer within 1.5s",
+        "x03 delivered 1 it answered 200",
+        "x04 delivered 1 it answered 200",
+        "x05 dead 4 the connection broke before the answer was whole",
+        "x06 dead 4 the connection broke before the answer was whole",
+        "x07 dead 4 the target cannot be reached",
+        "x08 dead 1 the target's address may not be called",
+        "x09 dead 4 the target's name cannot be resolved",
+        "x0a delivered 1 it answered 200",
+    ];
+    assert_eq!(came, expected);
+    assert!(!receiver.received().iter().any(|one| one.path == "elsewhere"), "a redirect was followed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_dead_endpoint_with_a_thousand_deliveries_delays_no_other() {
+    let post = Post::open().await;
+    let receiver = Receiver::start(|path, _| if path == "dead" { Answer::Hang } else { Answer::Status(200) }).await;
+    post.hears_all(1, receiver.url("dead")).await;
+    post.set(2, receiver.url("good"), &["consultation.responded"], EndpointFormat::Standard, None).await;
+    for id in 1..=500 {
+        story(&post.world, id, 0).await;
+    }
+    let config = Config { webhook_timeout: Duration::from_secs(5), ..quick() };
+    let running = post.run(config);
+    post.until("select count(*) from react.delivery where state = 'delivered'", 500).await;
+    let hanging = receiver.received().iter().filter(|one| one.path == "dead").count();
+    assert!(hanging < 100, "{hanging} requests went to an endpoint that takes none");
+    running.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_gone_or_fails_for_days_is_disabled() {
+    let post = Post::open().await;
+    let back = Arc::new(AtomicBool::new(false));
+    let is_back = back.clone();
+    let receiver = Receiver::start(move |path, _| match path {
+        "gone" if is_back.load(Ordering::Relaxed) => Answer::Status(200),
+        "gone" => Answer::Status(410),
+        _ => Answer::Status(500),
+    })
+    .await;
+    post.hears_all(1, receiver.url("gone")).await;
+    story(&post.world, 1, 2).await;
+    let config = Config { webhook_disable_after: Duration::from_millis(1), ..quick() };
+    let running = post.run(config);
+    let disabled =
+        "select count(*) from write.journal where event_type = 'docket.identity.webhook_endpoint_disabled.v1'";
+    post.until(disabled, 1).await;
+    post.until(DEAD, 4).await;
+    let reasons = post.texts("select distinct outcome from react.delivery order by 1").await;
+    assert_eq!(reasons, ["it answered 410", "the endpoint is off"]);
+    // On again, and what was given up is made again.
+    back.store(true, Ordering::Relaxed);
+    let on = WebhookEndpointEnabled { endpoint_id: endpoint(1), enabled_by: ADMIN };
+    post.tell(IdentityEvent::WebhookEndpointEnabled(on)).await;
+    let all = WebhookRedeliveryRequested {
+        endpoint_id: Some(endpoint(1)),
+        deliveries: Redelivered::Failed,
+        requested_by: ADMIN,
+    };
+    post.tell(IdentityEvent::WebhookRedeliveryRequested(all)).await;
+    post.until(DELIVERED, 4).await;
+    post.hears_all(2, receiver.url("failing")).await;
+    post.world.say(consultation(2), requested("Two")).await;
+    post.until(disabled, 2).await;
+    let last = post
+        .texts("select data::jsonb ->> 'reason' from write.journal where event_type = 'docket.identity.webhook_endpoint_disabled.v1' order by sequence")
+        .await;
+    assert_eq!(last, ["gone", "failing"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callback_of_a_request_is_told_of_its_outcome_alone() {
+    let post = Post::open().await;
+    let receiver = Receiver::taking().await;
+    for (id, end) in [(1, responded(Decision::Reject)), (2, timed_out())] {
+        let url = receiver.url(&format!("callback/{id}"));
+        let request = Requested { callback_url: Some(url), ..Requested::new("Call me", person(1)) };
+        post.world.say(consultation(id), ConsultationEvent::Requested(request)).await;
+        post.world.say(consultation(id), commented()).await;
+        post.world.say(consultation(id), end).await;
+    }
+    let running = post.run(quick());
+    let mut received = receiver.until("both", |all| all.len() == 2).await;
+    received.sort_by(|a, b| a.path.cmp(&b.path));
+    let kinds: Vec<_> = received.iter().map(|one| (one.path.as_str(), one.kind())).collect();
+    assert_eq!(kinds, [("callback/1", "consultation.responded"), ("callback/2", "consultation.timed_out")]);
+    // Signed by the organisation's secret of callbacks, which was made when it was needed first.
+    let signer = webhook_secrets::load(&post.world.pool, &[callbacks_of(TENANT)]).await.expect("loaded");
+    let [secret] = signer[&callbacks_of(TENANT)].as_slice() else { panic!("one secret") };
+    assert!(received.iter().all(|one| one.is_signed_by(secret)));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_secret_is_rotated_requests_bear_both_signatures() {
+    let post = Post::open().await;
+    let receiver = Receiver::taking().await;
+    post.hears_all(1, receiver.url("x")).await;
+    let new = Secret::generate();
+    post.keep_secret(endpoint(1), &new, 2).await;
+    post.world.say(consultation(1), requested("One")).await;
+    let running = post.run(quick());
+    let received = receiver.until("it", |all| all.len() == 1).await;
+    assert!(received[0].is_signed_by(&post.secret) && received[0].is_signed_by(&new));
+    assert_eq!(received[0].signature.split(' ').count(), 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_gets_a_text_and_others_what_they_want() {
+    let post = Post::open().await;
+    let receiver = Receiver::taking().await;
+    let outcome = &["consultation.responded"];
+    post.set(1, receiver.url("slack"), outcome, EndpointFormat::Slack, None).await;
+    let template = json!({"title": "{{title}}", "said": ["{{decision}}", "{{by}}"]});
+    post.set(2, receiver.url("json"), outcome, EndpointFormat::Json, Some(template)).await;
+    story(&post.world, 1, 0).await;
+    let test = WebhookTestRequested { endpoint_id: endpoint(1), requested_by: ADMIN };
+    post.tell(IdentityEvent::WebhookTestRequested(test)).await;
+    let running = post.run(quick());
+    let received = receiver.until("three", |all| all.len() == 3).await;
+    let of = |path: &str| received.iter().filter(|one| one.path == path).map(|one| &one.body).collect::<Vec<_>>();
+    assert_eq!(of("json"), [&json!({"title": "Story 1", "said": ["approve", "Person 3"]})]);
+    let link = format!("https://docket.example.org/consultations/{}", consultation(1).id);
+    assert!(of("slack").contains(&&json!({"text": format!("Person 3 approved: Story 1\n{link}")})), "{received:#?}");
+    assert!(of("slack").contains(&&json!({"text": "This is a test.\nhttps://docket.example.org"})));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_before_or_is_imported_or_built_anew_is_told_nobody() {
+    let world = World::new().await;
+    story(&world, 1, 1).await;
+    register(&world.pool, REACTORS).await.expect("registered");
+    let post = Post { world, secret: Secret::generate() };
+    let receiver = Receiver::taking().await;
+    post.hears_all(1, receiver.url("x")).await;
+    story(&post.world, 2, 1).await;
+    let imported = consultation(2).id;
+    sqlx::query("update write.journal set meta = '{\"imported\":true}' where stream_id = $1")
+        .bind(imported)
+        .execute(&post.world.owner)
+        .await
+        .expect("marked");
+    let running = post.run(quick());
+    story(&post.world, 3, 0).await;
+    post.until(DELIVERED, 2).await;
+    running.stop().await;
+    // Everything is projected anew, by a process that has never been there.
+    post.world.reset().await;
+    let running = post.run(quick());
+    story(&post.world, 4, 0).await;
+    post.until(DELIVERED, 4).await;
+    running.stop().await;
+    let told: Vec<Received> = receiver.received();
+    let of = |id: u128| consultation(id).to_string();
+    assert!(told.iter().all(|one| one.stream() == of(3) || one.stream() == of(4)), "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_before_it_is_sent_reaches_nobody() {
+    let post = Post::open().await;
+    let receiver = Receiver::start(|_, times| Answer::Status(if times == 1 { 503 } else { 200 })).await;
+    post.set(1, receiver.url("x"), &["consultation.responded"], EndpointFormat::Standard, None).await;
+    story(&post.world, 1, 0).await;
+    let config = Config { webhook_retries: Pauses(vec![Duration::from_millis(500); 3]), ..quick() };
+    let running = post.run(config.clone());
+    let first = receiver.until("it", |all| all.len() == 1).await;
+    assert!(String::from_utf8_lossy(&first[0].raw).contains("Person 3"));
+    running.kill();
+    sqlx::query("delete from vault.data_key where subject = $1")
+        .bind(person(3).id)
+        .execute(&post.world.owner)
+        .await
+        .expect("erased");
+    let running = post.run(config);
+    let again = receiver.until("it again", |all| all.iter().any(|one| one.taken)).await;
+    let last = again.last().expect("one");
+    assert!(!String::from_utf8_lossy(&last.raw).contains("Person 3"), "{}", last.body);
+    assert_eq!(last.body["data"]["consultation"]["outcome"]["by"]["erased"], true);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projector_that_is_killed_again_and_again_loses_nothing_and_keeps_the_order() {
+    let post = Post::open().await;
+    let receiver = Receiver::start(|_, _| Answer::Slow(5)).await;
+    post.hears_all(1, receiver.url("x")).await;
+    let config = Config { webhook_timeout: Duration::from_millis(300), ..quick() };
+    for round in 0..5_u128 {
+        let running = post.run(config.clone());
+        for id in 1..=10 {
+            story(&post.world, round * 10 + id, 1).await;
+        }
+        let wanted = (round as usize) * 20 + 5;
+        receiver.until("some", |all| all.iter().filter(|one| one.taken).count() >= wanted).await;
+        running.kill();
+    }
+    let running = post.run(config);
+    post.until(DELIVERED, 150).await;
+    running.stop().await;
+    let order = order(&receiver.received());
+    assert_eq!(order.len(), 50);
+    assert!(order.values().all(|versions| *versions == [1, 2, 3]), "{order:?}");
+}
