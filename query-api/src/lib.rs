@@ -21,6 +21,7 @@ pub mod identity;
 pub mod page;
 pub mod position;
 pub mod read;
+pub mod webhook;
 
 use std::sync::Arc;
 
