@@ -8,5 +8,6 @@ pub mod calendar;
 pub mod consultation;
 pub mod identity;
 pub mod template;
+pub mod webhook;
 
 pub use aggregate::{Aggregate, At, Decided};

@@ -155,6 +155,13 @@ family!(IdentityEvent, Category::Identity, {
     "docket.identity.api_key_revoked.v1" => ApiKeyRevoked,
     "docket.identity.template_set.v1" => TemplateSet,
     "docket.identity.template_retired.v1" => TemplateRetired,
+    "docket.identity.webhook_endpoint_set.v1" => WebhookEndpointSet,
+    "docket.identity.webhook_endpoint_enabled.v1" => WebhookEndpointEnabled,
+    "docket.identity.webhook_endpoint_disabled.v1" => WebhookEndpointDisabled,
+    "docket.identity.webhook_endpoint_removed.v1" => WebhookEndpointRemoved,
+    "docket.identity.webhook_secret_rotated.v1" => WebhookSecretRotated,
+    "docket.identity.webhook_test_requested.v1" => WebhookTestRequested,
+    "docket.identity.webhook_redelivery_requested.v1" => WebhookRedeliveryRequested,
 });
 
 /// Any event of any category: what readers of the whole log see.

@@ -9,7 +9,7 @@ use crate::{consultation as c, identity as i};
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 47] = [
+pub(crate) const TYPES: [Entry; 54] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
     ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
@@ -57,6 +57,16 @@ pub(crate) const TYPES: [Entry; 47] = [
     ("docket.identity.api_key_revoked.v1", SchemaGenerator::root_schema_for::<i::ApiKeyRevoked>),
     ("docket.identity.template_set.v1", SchemaGenerator::root_schema_for::<i::TemplateSet>),
     ("docket.identity.template_retired.v1", SchemaGenerator::root_schema_for::<i::TemplateRetired>),
+    ("docket.identity.webhook_endpoint_set.v1", SchemaGenerator::root_schema_for::<i::WebhookEndpointSet>),
+    ("docket.identity.webhook_endpoint_enabled.v1", SchemaGenerator::root_schema_for::<i::WebhookEndpointEnabled>),
+    ("docket.identity.webhook_endpoint_disabled.v1", SchemaGenerator::root_schema_for::<i::WebhookEndpointDisabled>),
+    ("docket.identity.webhook_endpoint_removed.v1", SchemaGenerator::root_schema_for::<i::WebhookEndpointRemoved>),
+    ("docket.identity.webhook_secret_rotated.v1", SchemaGenerator::root_schema_for::<i::WebhookSecretRotated>),
+    ("docket.identity.webhook_test_requested.v1", SchemaGenerator::root_schema_for::<i::WebhookTestRequested>),
+    (
+        "docket.identity.webhook_redelivery_requested.v1",
+        SchemaGenerator::root_schema_for::<i::WebhookRedeliveryRequested>,
+    ),
 ];
 
 /// Every event type with the schema of its data.

@@ -24,6 +24,7 @@ use crate::{
     consultation::{self, schema, validate},
     identity::Refusal,
 };
+pub(crate) use render::{fill, names};
 pub use render::{has_places, render};
 
 const MAX_NAME_BYTES: usize = 64;

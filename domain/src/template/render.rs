@@ -55,7 +55,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
 }
 
 /// The names of the values that a request has places for; or what is wrong with one of the places.
-pub(super) fn names(request: &Value) -> Result<BTreeSet<&str>, String> {
+pub(crate) fn names(request: &Value) -> Result<BTreeSet<&str>, String> {
     let mut names = BTreeSet::new();
     let mut rest = vec![request];
     while let Some(value) = rest.pop() {
@@ -104,6 +104,14 @@ pub fn render(template: &Template, values: &Map<String, Value>) -> Result<Map<St
     let mut filling = Filling { values: all.as_object().unwrap_or(values), left: MAX_RENDERED_BYTES };
     let members = template.request.iter().map(|(key, value)| Ok((key.clone(), filling.fill(value)?)));
     members.collect()
+}
+
+/// A part with its places filled. A value that is not there stands as nothing.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when all comes to too much.
+pub(crate) fn fill(part: &Value, values: &Map<String, Value>) -> Result<Value, Refusal> {
+    Filling { values, left: MAX_RENDERED_BYTES }.fill(part)
 }
 
 /// Values that are put into their places, while there is room.

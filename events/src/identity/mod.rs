@@ -1,13 +1,14 @@
-//! What happens to users, organisations, sessions, API keys, and the templates of requests.
+//! What happens to users, organisations, sessions, API keys, the templates of requests, and webhooks.
 //!
 //! A user's stream belongs to no tenant (the nil tenant); memberships, invitations and groups are events of the organisation; a session,
-//! an API key and a template are streams of their own within an organisation. Secrets (password hashes, tokens, keys) are never events.
+//! an API key and a template are streams of their own within an organisation, and so are all its webhooks together. Secrets (password hashes, tokens, keys) are never events.
 
 mod api_key;
 mod organisation;
 mod session;
 mod template;
 mod user;
+mod webhook;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,10 @@ pub use template::{TemplateRetired, TemplateSet};
 pub use user::{
     AddressVerified, AllSessionsRevoked, Channel, LockedOut, PasswordChanged, PasswordProof, PasswordResetRequested,
     RecoveryCodeUsed, SecondFactor, SecondFactorDisabled, SecondFactorEnabled, UserRegistered, VerificationRequested,
+};
+pub use webhook::{
+    EndpointEnd, EndpointFormat, Redelivered, WebhookEndpointDisabled, WebhookEndpointEnabled, WebhookEndpointRemoved,
+    WebhookEndpointSet, WebhookRedeliveryRequested, WebhookSecretRotated, WebhookTestRequested,
 };
 
 use crate::{HasPersonal, personal::PersonalField};
@@ -106,6 +111,20 @@ pub enum IdentityEvent {
     TemplateSet(TemplateSet),
     /// See [`TemplateRetired`].
     TemplateRetired(TemplateRetired),
+    /// See [`WebhookEndpointSet`].
+    WebhookEndpointSet(WebhookEndpointSet),
+    /// See [`WebhookEndpointEnabled`].
+    WebhookEndpointEnabled(WebhookEndpointEnabled),
+    /// See [`WebhookEndpointDisabled`].
+    WebhookEndpointDisabled(WebhookEndpointDisabled),
+    /// See [`WebhookEndpointRemoved`].
+    WebhookEndpointRemoved(WebhookEndpointRemoved),
+    /// See [`WebhookSecretRotated`].
+    WebhookSecretRotated(WebhookSecretRotated),
+    /// See [`WebhookTestRequested`].
+    WebhookTestRequested(WebhookTestRequested),
+    /// See [`WebhookRedeliveryRequested`].
+    WebhookRedeliveryRequested(WebhookRedeliveryRequested),
 }
 
 impl HasPersonal for IdentityEvent {
@@ -127,6 +146,7 @@ impl HasPersonal for IdentityEvent {
             | Self::InvitationAccepted(InvitationAccepted { address, .. })
             | Self::SessionRevoked(SessionRevoked { address, .. }) => address.iter_mut().for_each(|field| visit(field)),
             Self::MemberInvited(event) => visit(&mut event.email),
+            Self::WebhookEndpointSet(event) => visit(&mut event.url),
             Self::SessionStarted(event) => {
                 event.address.iter_mut().for_each(|field| visit(field));
                 event.agent.iter_mut().for_each(|field| visit(field));
@@ -148,7 +168,13 @@ impl HasPersonal for IdentityEvent {
             | Self::ApiKeyRotated(_)
             | Self::ApiKeyRevoked(_)
             | Self::TemplateSet(_)
-            | Self::TemplateRetired(_) => {}
+            | Self::TemplateRetired(_)
+            | Self::WebhookEndpointEnabled(_)
+            | Self::WebhookEndpointDisabled(_)
+            | Self::WebhookEndpointRemoved(_)
+            | Self::WebhookSecretRotated(_)
+            | Self::WebhookTestRequested(_)
+            | Self::WebhookRedeliveryRequested(_) => {}
         }
     }
 }

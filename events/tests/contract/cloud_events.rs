@@ -44,6 +44,7 @@ fn a_line_has_the_attributes_of_cloud_events_and_the_extensions_of_docket() {
         correlation_id: Some("order-7".to_owned()),
         causation_id: Some("request-8".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        imported: false,
     };
     let event_type = "docket.consultation.timed_out.v1";
     let line = recorded(event_type, fixtures::data(event_type), &meta).cloud_event().unwrap();

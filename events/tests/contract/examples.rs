@@ -11,12 +11,14 @@ use docket_events::{
     },
     identity::{
         AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, CalendarSet, Channel,
-        GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent as I,
-        InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited,
-        MemberRemoved, OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed,
-        Role, RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled,
-        SessionEnd, SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered,
-        VerificationRequested,
+        EndpointEnd, EndpointFormat, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed,
+        IdentityEvent as I, InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded,
+        MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, PasswordChanged, PasswordProof,
+        PasswordResetRequested, RecoveryCodeUsed, Redelivered, Role, RoleChanged, Scope, SecondFactor,
+        SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd, SessionRevoked, SessionStarted,
+        TemplateRetired, TemplateSet, UserRegistered, VerificationRequested, WebhookEndpointDisabled,
+        WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet, WebhookRedeliveryRequested,
+        WebhookSecretRotated, WebhookTestRequested,
     },
 };
 use serde_json::json;
@@ -237,5 +239,33 @@ fn of_sessions_and_keys() -> Vec<I> {
             set_by: ADA,
         }),
         I::TemplateRetired(TemplateRetired { name: "release".to_owned(), retired_by: ADA }),
+        I::WebhookEndpointSet(WebhookEndpointSet {
+            endpoint_id: GROUP,
+            url: Personal::known(GROUP, "https://hooks.example.org/docket".to_owned()),
+            description: Some("the release pipeline".to_owned()),
+            event_types: vec!["consultation.responded".to_owned(), "consultation.timed_out".to_owned()],
+            format: EndpointFormat::Json,
+            template: Some(json!({"message": "{{words}}"})),
+            set_by: ADA,
+        }),
+        I::WebhookEndpointEnabled(WebhookEndpointEnabled { endpoint_id: GROUP, enabled_by: ADA }),
+        I::WebhookEndpointDisabled(WebhookEndpointDisabled {
+            endpoint_id: GROUP,
+            reason: EndpointEnd::Failing,
+            failing_since: Some(deadline()),
+            disabled_by: None,
+        }),
+        I::WebhookEndpointRemoved(WebhookEndpointRemoved { endpoint_id: GROUP, removed_by: ADA }),
+        I::WebhookSecretRotated(WebhookSecretRotated {
+            endpoint_id: Some(GROUP),
+            old_until: deadline(),
+            rotated_by: ADA,
+        }),
+        I::WebhookTestRequested(WebhookTestRequested { endpoint_id: GROUP, requested_by: ADA }),
+        I::WebhookRedeliveryRequested(WebhookRedeliveryRequested {
+            endpoint_id: Some(GROUP),
+            deliveries: Redelivered::Between { since: deadline(), until: deadline(), failed_only: true },
+            requested_by: ADA,
+        }),
     ]
 }

@@ -103,7 +103,14 @@ impl Object {
             | E::SecondFactorDemanded(_)
             | E::CalendarSet(_)
             | E::TemplateSet(_)
-            | E::TemplateRetired(_) => Self::default(),
+            | E::TemplateRetired(_)
+            | E::WebhookEndpointSet(_)
+            | E::WebhookEndpointEnabled(_)
+            | E::WebhookEndpointDisabled(_)
+            | E::WebhookEndpointRemoved(_)
+            | E::WebhookSecretRotated(_)
+            | E::WebhookTestRequested(_)
+            | E::WebhookRedeliveryRequested(_) => Self::default(),
             E::MemberAdded(MemberAdded { user_id, .. })
             | E::RoleChanged(RoleChanged { user_id, .. })
             | E::MemberRemoved(MemberRemoved { user_id, .. })
@@ -164,7 +171,14 @@ fn address(data: &IdentityEvent) -> Option<&Personal<String>> {
         | E::ApiKeyRotated(_)
         | E::ApiKeyRevoked(_)
         | E::TemplateSet(_)
-        | E::TemplateRetired(_) => None,
+        | E::TemplateRetired(_)
+        | E::WebhookEndpointSet(_)
+        | E::WebhookEndpointEnabled(_)
+        | E::WebhookEndpointDisabled(_)
+        | E::WebhookEndpointRemoved(_)
+        | E::WebhookSecretRotated(_)
+        | E::WebhookTestRequested(_)
+        | E::WebhookRedeliveryRequested(_) => None,
     }
 }
 

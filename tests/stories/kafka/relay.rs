@@ -20,6 +20,7 @@ async fn events_arrive_in_sequence_as_cloud_events_with_the_journals_own_bytes()
         correlation_id: Some("one \"outer\" request".to_owned()),
         causation_id: None,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        imported: false,
     };
     let context = CommandContext { tenant: TENANT, metadata, ..CommandContext::default() };
     for _ in 0..10 {
