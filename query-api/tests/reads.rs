@@ -9,6 +9,8 @@ mod api_keys;
 mod as_of;
 #[path = "reads/contract.rs"]
 mod contract;
+#[path = "reads/events.rs"]
+mod events;
 #[path = "reads/fields.rs"]
 mod fields;
 #[path = "reads/identity.rs"]

@@ -79,7 +79,14 @@ impl Projection for Directory {
             | E::MemberAdded(_)
             | E::RoleChanged(_)
             | E::SecondFactorDemanded(_)
-            | E::CalendarSet(_) => {}
+            | E::CalendarSet(_)
+            | E::WebhookEndpointSet(_)
+            | E::WebhookEndpointEnabled(_)
+            | E::WebhookEndpointDisabled(_)
+            | E::WebhookEndpointRemoved(_)
+            | E::WebhookSecretRotated(_)
+            | E::WebhookTestRequested(_)
+            | E::WebhookRedeliveryRequested(_) => {}
         }
         Ok(())
     }
