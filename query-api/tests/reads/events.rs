@@ -580,11 +580,11 @@ async fn nothing_is_told_past_a_parked_event_and_everything_once_it_is_healed() 
     let shard = world.shard_of(id).shard;
     // As a projector leaves it that cannot apply the second event.
     world
-        .run(&format!(
+        .run(
             "delete from read.feed_v1 where sequence >= 2;
              insert into read.dead_letter select 'feed', category, shard, sequence, tenant, stream_id, event_id, event_type, 'secret',
                  now() - interval '1 minute' from write.journal where sequence >= 2 and category = 2"
-        ))
+        )
         .await;
     let before = get(&world, &token, "").await;
     let (age, at): (i64, String) =
