@@ -3,7 +3,10 @@
 //! Owns the exactness of the cursor. In each shard a page is a prefix of what lies between the cursor and the checkpoint, which was read
 //! before it; what is filtered out is passed over. Nothing is told past an event that is parked: once it is healed it must still come.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, VecDeque},
+};
 
 use chrono::{DateTime, Utc};
 use docket_events::{Category, ShardId};
@@ -75,35 +78,26 @@ pub(super) async fn find(
 ) -> Result<Found, sqlx::Error> {
     let (end, parked_since) = end(entered, filter).await?;
     let mut shards = BTreeMap::new();
-    let mut reached = end.clone();
-    for (source, kinds) in &filter.0 {
-        if *kinds == Kinds::Some(Vec::new()) {
-            continue;
-        }
-        let behind: Position = end
-            .iter()
-            .filter(|(shard, _)| shard.category == source.category)
-            .filter(|(s, end)| cursor.get(*s) < *end)
-            .collect();
+    let mut reached: BTreeMap<ShardId, u64> = end.iter().collect();
+    for (source, kinds) in filter.0.iter().filter(|(_, kinds)| *kinds != Kinds::Some(Vec::new())) {
+        let is_behind = |(shard, end): &(ShardId, u64)| shard.category == source.category && cursor.get(*shard) < *end;
+        let behind: Position = end.iter().filter(is_behind).collect();
         if !behind.is_empty() {
             let range = Range { tenant, category: source.category, cursor, end: &behind };
-            let (found, looked) = find_in(&mut entered.tx, &range, kinds, limit).await?;
-            reached = reached.iter().map(|(shard, end)| (shard, looked.get(&shard).copied().unwrap_or(end))).collect();
+            let (found, cut) = find_in(&mut entered.tx, &range, kinds, limit).await?;
+            reached.extend(cut);
             shards.extend(found);
         }
     }
-    // A shard that was cut at the limit was not looked through behind it.
-    let cut = shards.iter().filter(|(_, found): &(_, &Queue)| found.len() >= limit);
-    let cut: BTreeMap<ShardId, u64> = cut.filter_map(|(shard, found)| Some((*shard, found.back()?.0))).collect();
-    reached = reached.iter().map(|(shard, at)| (shard, cut.get(&shard).copied().unwrap_or(at))).collect();
-    Ok(Found { places: merged(shards, usize::MAX), reached, end, parked_since }.cut(limit))
+    let reached = reached.into_iter().collect();
+    Ok(Found { places: merged(shards), reached, end, parked_since }.cut(limit))
 }
 
 /// The events of a shard in their order, with their times.
 type Queue = VecDeque<(u64, DateTime<Utc>)>;
 
-/// Of a shard: how far it was looked through, and an event if there was one.
-type Row = (i16, i64, Option<i64>, Option<DateTime<Utc>>);
+/// An event: its shard, its sequence and time, whether it is wanted, and whether it is the last that was looked at.
+type Row = (i16, i64, DateTime<Utc>, bool, bool);
 
 struct Range<'a> {
     tenant: Uuid,
@@ -113,23 +107,25 @@ struct Range<'a> {
     end: &'a Position,
 }
 
-const FIND: &str = "select c.shard, looked.until, f.sequence, f.at
+// The inner limit comes before the choice, so that an index is walked in its order and no farther.
+const FIND: &str = "select c.shard, f.sequence, f.at, f.is_wanted, f.is_last
      from unnest($3::smallint[], $4::bigint[], $5::bigint[]) as c (shard, behind, until)
      cross join lateral (
-         select case when $6::text[] is null then c.until else coalesce((
-             select f.sequence from read.feed f
-             where f.tenant = $1 and f.category = $2 and f.shard = c.shard and f.sequence > c.behind and f.sequence <= c.until
-             order by f.sequence offset $7 limit 1), c.until) end as until
-     ) looked
-     left join lateral (
-         select f.sequence, f.at from read.feed f
-         where f.tenant = $1 and f.category = $2 and f.shard = c.shard and f.sequence > c.behind and f.sequence <= looked.until
-           and ($6::text[] is null or f.kind = any($6))
-         order by f.sequence limit $8
-     ) f on true
+         select * from (
+             select p.sequence, p.at, $6::text[] is null or p.kind = any($6) as is_wanted,
+                    row_number() over (order by p.sequence) = $7 as is_last
+             from (
+                 select f.sequence, f.at, f.kind from read.feed f
+                 where f.tenant = $1 and f.category = $2 and f.shard = c.shard and f.sequence > c.behind and f.sequence <= c.until
+                 order by f.sequence limit $7
+             ) p
+         ) looked
+         where looked.is_wanted or looked.is_last
+         order by looked.sequence limit $8
+     ) f
      order by c.shard, f.sequence";
 
-/// The wanted events of each shard, at most `limit`, and how far each was looked through.
+/// The wanted events of each shard, at most `limit`, and how far those shards were looked through that were not to their end.
 async fn find_in(
     connection: &mut PgConnection,
     range: &Range<'_>,
@@ -138,9 +134,10 @@ async fn find_in(
 ) -> Result<(BTreeMap<ShardId, Queue>, BTreeMap<ShardId, u64>), sqlx::Error> {
     let (shards, ends) = columns(range.end);
     let (_, behind) = columns(&range.end.iter().map(|(shard, _)| (shard, range.cursor.get(shard))).collect());
-    let kinds = match kinds {
-        Kinds::All => None,
-        Kinds::Some(kinds) => Some(kinds),
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (kinds, looked_through) = match kinds {
+        Kinds::All => (None, most),
+        Kinds::Some(kinds) => (Some(kinds), LOOKED_THROUGH),
     };
     let rows: Vec<Row> = sqlx::query_as(FIND)
         .bind(range.tenant)
@@ -149,29 +146,30 @@ async fn find_in(
         .bind(behind)
         .bind(ends)
         .bind(kinds)
-        .bind(LOOKED_THROUGH)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(looked_through)
+        .bind(most)
         .fetch_all(connection)
         .await?;
-    let (mut found, mut looked): (BTreeMap<ShardId, Queue>, _) = (BTreeMap::new(), BTreeMap::new());
-    for (number, until, at_sequence, at) in rows {
-        let shard = shard(range.category, number);
-        looked.insert(shard, sequence(until));
-        if let (Some(at_sequence), Some(at)) = (at_sequence, at) {
-            found.entry(shard).or_default().push_back((sequence(at_sequence), at));
-        }
+    let (mut found, mut cut): (BTreeMap<ShardId, Queue>, _) = (BTreeMap::new(), BTreeMap::new());
+    for of_shard in rows.chunk_by(|one, next| one.0 == next.0) {
+        let shard = shard(range.category, of_shard[0].0);
+        let wanted = of_shard.iter().filter(|(.., is_wanted, _)| *is_wanted);
+        found.insert(shard, wanted.map(|(_, number, at, ..)| (sequence(*number), *at)).collect());
+        let last = of_shard.last().filter(|(.., is_last)| *is_last || of_shard.len() >= limit);
+        cut.extend(last.map(|(_, number, ..)| (shard, sequence(*number))));
     }
-    Ok((found, looked))
+    Ok((found, cut))
 }
 
 /// All shards' events by time, without changing the order within a shard.
-fn merged(mut shards: BTreeMap<ShardId, Queue>, limit: usize) -> Vec<Place> {
+fn merged(mut shards: BTreeMap<ShardId, Queue>) -> Vec<Place> {
     let mut places = Vec::new();
-    while places.len() < limit {
-        let heads = shards.iter().filter_map(|(shard, queue)| queue.front().map(|(_, at)| (*at, *shard)));
-        let Some((_, shard)) = heads.min() else { break };
-        let next = shards.get_mut(&shard).and_then(VecDeque::pop_front);
-        places.extend(next.map(|(sequence, _)| (shard, sequence)));
+    let mut heads: BinaryHeap<_> =
+        shards.iter().filter_map(|(shard, queue)| Some(Reverse((queue.front()?.1, *shard)))).collect();
+    while let Some(Reverse((_, shard))) = heads.pop() {
+        let Some(queue) = shards.get_mut(&shard) else { continue };
+        places.extend(queue.pop_front().map(|(sequence, _)| (shard, sequence)));
+        heads.extend(queue.front().map(|(_, at)| Reverse((*at, shard))));
     }
     places
 }
@@ -219,7 +217,7 @@ mod tests {
         // A clock that went back in one shard.
         let shards = [(zero, [(3, at(10)), (5, at(4)), (6, at(40))].into()), (one, [(2, at(20)), (9, at(30))].into())];
         let end: Position = [(zero, 8), (one, 9)].into_iter().collect();
-        Found { places: merged(shards.into(), usize::MAX), reached: end.clone(), end, parked_since: None }
+        Found { places: merged(shards.into()), reached: end.clone(), end, parked_since: None }
     }
 
     #[test]

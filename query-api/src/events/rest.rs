@@ -127,7 +127,7 @@ fn example() -> serde_json::Value {
         "type": "docket.consultation.responded.v1", "subject": "consultation-01990000-0000-7000-8000-00000000000c",
         "time": "2026-06-01T12:00:00.000000Z", "datacontenttype": "application/json", "shard": 3, "sequence": "41",
         "streamversion": "2", "tenant": "01990000-0000-7000-8000-00000000000a", "recordedtime": "2026-06-01T12:00:00.004000Z",
-        "principal": "01990000-0000-7000-8000-000000000002", "position": "AqwAAAAAAAAAAQIAAQ",
+        "principal": "01990000-0000-7000-8000-000000000002", "position": "AqsfIpxAUW53AgMBKQ",
         "data": {
             "decision": "approve", "by": { "id": "01990000-0000-7000-8000-000000000002", "name": "Ada" }, "rule": "any_one",
             "request_version": 1, "agreed": ["01990000-0000-7000-8000-000000000002"],

@@ -1,191 +1,22 @@
-//! `GET /api/v1/events`: an organisation's own events, each once, however they are read.
+//! `GET /api/v1/events`: an organisation's own events, each once, and who sees which.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
-use docket_domain::consultation::{Command, Comment, Consultation, Given, Request, Respond, Standing, decide};
-use docket_events::{
-    Category, Metadata, StreamId,
-    consultation::{Decision, Person},
-};
-use docket_log::{Bell, CommandContext, Outcome, Position, Store, StoreOptions, bell::Topic};
+use docket_domain::consultation::Request;
+use docket_events::{Category, consultation::Person};
+use docket_log::Position;
 use docket_platform::{
     auth::{Principal, Role},
-    db::DbRole,
     ids,
 };
-use futures_util::StreamExt;
-use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{World, person};
-
-const OURS: Uuid = Uuid::from_u128(0xa);
-const THEIRS: Uuid = Uuid::from_u128(0xb);
-/// A bound of liveness.
-const SOON: Duration = Duration::from_secs(30);
-
-/// Who writes the journal, and projects it as a projector would.
-struct Log<'a> {
-    world: &'a World,
-    store: Store,
-}
-
-impl<'a> Log<'a> {
-    fn new(world: &'a World) -> Self {
-        let pool = world.database.pool(DbRole::Writer, 4, Duration::from_secs(10));
-        let (bell, options) = (Bell::new(Topic::Journal), StoreOptions::default());
-        Self { world, store: Store::open(&world.database, pool, world.installation, bell, options) }
-    }
-
-    async fn command(&self, tenant: Uuid, id: Uuid, command: impl Into<Command>) {
-        let command = command.into();
-        let metadata = Metadata {
-            principal: Some(person(1)),
-            session: Some(person(0x5e55)),
-            correlation_id: Some("order-7".to_owned()),
-            ..Metadata::default()
-        };
-        let context = CommandContext { tenant, metadata, ..CommandContext::default() };
-        let stream = StreamId::new(Category::Consultation, id);
-        let done =
-            self.store.execute(&context, stream, |state: &Consultation, now| decide(state, command.clone(), now));
-        match done.await.unwrap() {
-            Outcome::Accepted(_) => {}
-            Outcome::Refused(refusal) => panic!("{refusal}"),
-        }
-    }
-
-    async fn ask(&self, tenant: Uuid, title: &str) -> Uuid {
-        let id = ids::new_id();
-        self.command(tenant, id, Request::new(title, Person::named(person(1), "Ada"))).await;
-        id
-    }
-
-    async fn comment(&self, tenant: Uuid, id: Uuid) {
-        let by = Person::named(person(2), "Grace");
-        self.command(tenant, id, Comment { comment_id: ids::new_id(), by, text: "Well.".to_owned() }).await;
-    }
-
-    async fn approve(&self, tenant: Uuid, id: Uuid) {
-        let (by, given) = (Person::named(person(2), "Grace"), Given::decision(Decision::Approve));
-        self.command(tenant, id, Respond { by, standing: Standing::default(), given }).await;
-    }
-
-    /// An event of identity, as it is given.
-    async fn identity(&self, tenant: Uuid, event_type: &str, data: &Value) {
-        let shard = self.world.installation.shard_of(StreamId::new(Category::Identity, tenant));
-        sqlx::query(
-            "with given as (update write.shard set sequence = sequence + 1 where category = 1 and shard = $1 returning sequence)
-             insert into write.journal (category, shard, sequence, stream_id, stream_version, event_id, tenant, time, event_type, data, meta)
-             select 1, $1, sequence, $2, sequence, $3, $4, now(), $5, $6, '{}' from given",
-        )
-        .bind(i16::try_from(shard.shard).unwrap())
-        .bind(Uuid::new_v5(&tenant, b"stream"))
-        .bind(ids::new_id())
-        .bind(tenant)
-        .bind(event_type)
-        .bind(data.to_string())
-        .execute(&self.world.owner)
-        .await
-        .unwrap();
-    }
-
-    /// Projects at most so many events of each shard; whether there were any.
-    async fn project(&self, most: i64) -> bool {
-        let mut moved = false;
-        for shard in Category::ALL.into_iter().flat_map(|category| self.world.installation.shards_of(category)) {
-            let done = sqlx::query(
-                "with stood as (
-                     select sequence from read.checkpoint where projection = 'feed' and category = $1 and shard = $2 for update
-                 ), batch as (
-                     select j.* from write.journal j, stood where j.category = $1 and j.shard = $2 and j.sequence > stood.sequence
-                     order by j.sequence limit $3
-                 ), placed as (
-                     insert into read.feed_v1 select tenant, category, shard, sequence, split_part(event_type, '.', 3), time
-                     from batch where tenant <> '00000000-0000-0000-0000-000000000000'
-                 )
-                 update read.checkpoint set sequence = (select max(sequence) from batch)
-                 where projection = 'feed' and category = $1 and shard = $2 and exists (select from batch)",
-            )
-            .bind(shard.category.code())
-            .bind(i16::try_from(shard.shard).unwrap())
-            .bind(most)
-            .execute(&self.world.owner)
-            .await
-            .unwrap();
-            moved |= done.rows_affected() > 0;
-        }
-        self.world.bell.ring();
-        moved
-    }
-
-    async fn settle(&self) {
-        while self.project(1_000).await {}
-    }
-}
-
-async fn get(world: &World, token: &str, query: &str) -> Response {
-    world.http.get(world.url(&format!("/api/v1/events{query}"))).bearer_auth(token).send().await.unwrap()
-}
-
-fn position(response: &Response) -> String {
-    response.headers()["docket-position"].to_str().unwrap().to_owned()
-}
-
-/// A page, and the position behind it.
-async fn page(world: &World, token: &str, query: &str) -> (Vec<Value>, String) {
-    let response = get(world, token, query).await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["content-type"]),
-        (200, &"application/x-ndjson".parse().unwrap())
-    );
-    let position = position(&response);
-    let text = response.text().await.unwrap();
-    (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), position)
-}
-
-/// What refuses a request.
-async fn refused(world: &World, token: &str, query: &str) -> (u16, String, String) {
-    let response = get(world, token, query).await;
-    let status = response.status().as_u16();
-    let problem: Value = response.json().await.unwrap();
-    let field = problem["errors"][0]["field"].as_str().unwrap_or_default().to_owned();
-    (status, problem["code"].as_str().unwrap().to_owned(), field)
-}
-
-fn kinds(events: &[Value]) -> Vec<&str> {
-    events.iter().map(|event| event["type"].as_str().unwrap().split('.').nth(2).unwrap()).collect()
-}
-
-fn ids_of(events: &[Value]) -> Vec<String> {
-    events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
-}
-
-/// Every event of the tenant in the journal, in the order of its shards.
-async fn journalled(world: &World, tenant: Uuid) -> Vec<String> {
-    let sql = "select event_id::text from write.journal where tenant = $1 order by category, shard, sequence";
-    sqlx::query_scalar(sql).bind(tenant).fetch_all(&world.owner).await.unwrap()
-}
-
-/// The order within each shard, and within each stream, is that of the log.
-fn assert_ordered(events: &[Value]) {
-    let mut last: BTreeMap<String, u64> = BTreeMap::new();
-    for event in events {
-        let (category, _) = event["subject"].as_str().unwrap().split_once('-').unwrap();
-        let places =
-            [(format!("{category}/{}", event["shard"]), "sequence"), (event["subject"].to_string(), "streamversion")];
-        for (place, number) in places {
-            let number: u64 = event[number].as_str().unwrap().parse().unwrap();
-            let before = last.insert(place.clone(), number).unwrap_or(0);
-            assert!(before < number, "{place}: {number} behind {before}");
-        }
-    }
-}
+use crate::{
+    feed::{Log, OURS, SOON, THEIRS, assert_ordered, get, ids_of, journalled, kinds, page, refused},
+    support::{World, person},
+};
 
 #[tokio::test]
 async fn pages_are_all_events_once_while_others_write() {
@@ -443,204 +274,6 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
 }
 
 #[tokio::test]
-async fn whoever_waits_is_told_when_it_happens_and_when_nothing_does() {
-    let world = World::new().await;
-    let log = Log::new(&world);
-    let token = world.token(OURS).await;
-    let (_, now) = page(&world, &token, "?since=now").await;
-    let (nothing, still) = page(&world, &token, &format!("?since={now}&wait=1")).await;
-    assert_eq!((nothing.len(), &still), (0, &now));
-    let waiting = page(&world, &token, "?since=now&wait=60&types=consultation.commented");
-    let others = futures_util::future::join_all((0..200).map(|_| page(&world, &token, "?since=now&wait=60")));
-    let happening = async {
-        while world.state.waker().listeners(OURS) < 201 {
-            tokio::task::yield_now().await;
-        }
-        // Of somebody else, and then not what one of them waits for.
-        log.ask(THEIRS, "theirs").await;
-        log.settle().await;
-        let id = log.ask(OURS, "ours").await;
-        log.settle().await;
-        log.comment(OURS, id).await;
-        log.settle().await;
-    };
-    let ((commented, _), others, ()) =
-        timeout(SOON, async { tokio::join!(waiting, others, happening) }).await.expect("they are woken");
-    assert_eq!(kinds(&commented), ["commented"]);
-    assert!(others.iter().all(|(events, _)| kinds(events)[0] == "requested"));
-}
-
-/// Reads events of a stream until there are so many, or it ends.
-async fn streamed(response: Response, count: usize) -> Vec<(String, Value)> {
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let (mut text, mut chunks) = (String::new(), response.bytes_stream());
-    let parsed = |text: &str| {
-        let blocks = text.split_inclusive("\n\n").filter(|block| block.ends_with("\n\n"));
-        let field = |block: &str, name: &str| {
-            block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
-        };
-        let events = blocks.filter(|block| block.contains("data:"));
-        events
-            .map(|block| (field(block, "id:"), serde_json::from_str(&field(block, "data:")).unwrap()))
-            .collect::<Vec<_>>()
-    };
-    while parsed(&text).len() < count {
-        let Some(chunk) = timeout(SOON, chunks.next()).await.expect("news") else { break };
-        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
-    }
-    parsed(&text)
-}
-
-async fn stream(world: &World, token: &str, query: &str, last: Option<&str>) -> Response {
-    let request = world.http.get(world.url(&format!("/api/v1/events{query}"))).bearer_auth(token);
-    let request = request.header("accept", "text/event-stream");
-    let request = last.into_iter().fold(request, |request, last| request.header("last-event-id", last));
-    request.send().await.unwrap()
-}
-
-#[tokio::test]
-async fn a_stream_goes_on_and_is_taken_up_where_it_was_left() {
-    let world = World::new().await;
-    let log = Log::new(&world);
-    let token = world.token(OURS).await;
-    let id = log.ask(OURS, "first").await;
-    log.settle().await;
-    let open = stream(&world, &token, "?limit=2", None).await;
-    let happening = async {
-        while world.state.waker().listeners(OURS) < 1 {
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..3 {
-            log.comment(OURS, id).await;
-            log.settle().await;
-        }
-    };
-    let (first, ()) = tokio::join!(streamed(open, 4), happening);
-    assert_eq!(
-        kinds(&first.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>()),
-        ["requested", "commented", "commented", "commented"]
-    );
-    assert!(first.iter().all(|(position, event)| event["position"] == position.as_str()));
-    for left in 0..first.len() {
-        // The browser sends what it has seen last, whatever the address says.
-        let again = stream(&world, &token, "?since=now", Some(&first[left].0)).await;
-        log.comment(OURS, id).await;
-        log.settle().await;
-        let rest = streamed(again, first.len() - left).await;
-        let expected: Vec<_> = first[left + 1..].iter().map(|(_, event)| event["id"].clone()).collect();
-        assert_eq!(
-            rest.iter().map(|(_, event)| event["id"].clone()).take(expected.len()).collect::<Vec<_>>(),
-            expected
-        );
-    }
-    let wrong = stream(&world, &token, "", Some("x")).await;
-    assert_eq!(
-        (wrong.status().as_u16(), wrong.json::<Value>().await.unwrap()["code"].clone()),
-        (400, json!("invalid_position"))
-    );
-}
-
-#[tokio::test]
-async fn streams_and_waits_end_with_what_they_stand_on() {
-    let world = World::new().await;
-    let short = world.token_for(OURS, Duration::from_secs(1)).await;
-    let ended = streamed(stream(&world, &short, "", None).await, usize::MAX).await;
-    assert_eq!(ended.last().unwrap().1["code"], "token_expired");
-
-    let session = Some(person(7));
-    let token = world.token_of(Principal { session, ..Principal::member(person(1), OURS, Role::Analyst) }).await;
-    let open = stream(&world, &token, "", None).await;
-    let waiting = get(&world, &token, "?wait=60");
-    let end = async {
-        while world.state.waker().listeners(OURS) < 2 {
-            tokio::task::yield_now().await;
-        }
-        let now = tokio::time::Instant::now();
-        let revocation = docket_platform::auth::Revocation::Session(person(7));
-        world.keys.revocations().add([(revocation, now + Duration::from_secs(60))], now);
-    };
-    let (ended, refused, ()) =
-        timeout(SOON, async { tokio::join!(streamed(open, usize::MAX), waiting, end) }).await.expect("an end");
-    assert_eq!(ended.last().unwrap().1["code"], "token_revoked");
-    assert_eq!(
-        (refused.status().as_u16(), refused.json::<Value>().await.unwrap()["code"].clone()),
-        (401, json!("token_revoked"))
-    );
-}
-
-#[tokio::test]
-async fn nothing_is_told_past_a_parked_event_and_everything_once_it_is_healed() {
-    let world = World::new().await;
-    let log = Log::new(&world);
-    let token = world.token(OURS).await;
-    let id = log.ask(OURS, "first").await;
-    log.comment(OURS, id).await;
-    log.approve(OURS, id).await;
-    log.settle().await;
-    let shard = world.shard_of(id).shard;
-    // As a projector leaves it that cannot apply the second event.
-    world
-        .run(
-            "delete from read.feed_v1 where sequence >= 2;
-             insert into read.dead_letter select 'feed', category, shard, sequence, tenant, stream_id, event_id, event_type, 'secret',
-                 now() - interval '1 minute' from write.journal where sequence >= 2 and category = 2"
-        )
-        .await;
-    let before = get(&world, &token, "").await;
-    let (age, at): (i64, String) =
-        (before.headers()["docket-age"].to_str().unwrap().parse().unwrap(), position(&before));
-    assert!(age >= 60, "{age}");
-    assert_eq!(before.text().await.unwrap().lines().count(), 1);
-    assert_eq!(at.parse::<Position>().unwrap().get(world.shard_of(id)), 1);
-    assert_eq!(page(&world, &token, "?since=now").await.1, at);
-    let others = world.token(THEIRS).await;
-    assert!(get(&world, &others, "").await.headers().get("docket-age").is_none());
-    let waiting = page(&world, &token, "?wait=60&since=now");
-    let healing = async {
-        while world.state.waker().listeners(OURS) < 1 {
-            tokio::task::yield_now().await;
-        }
-        world
-            .run(&format!(
-                "begin;
-                 insert into read.feed_v1 select tenant, category, shard, sequence, split_part(event_type, '.', 3), time
-                     from write.journal where sequence >= 2 and category = 2;
-                 delete from read.dead_letter;
-                 update read.checkpoint set parked = parked + 1 where projection = 'feed' and category = 2 and shard = {shard};
-                 commit"
-            ))
-            .await;
-        world.bell.ring();
-    };
-    let ((healed, _), ()) = timeout(SOON, async { tokio::join!(waiting, healing) }).await.expect("they are woken");
-    assert_eq!(kinds(&healed), ["commented", "vote_cast", "responded"]);
-}
-
-#[tokio::test]
-async fn a_position_ahead_of_the_feed_is_waited_for_and_then_refused() {
-    let world = World::with(docket_query_api::Config {
-        position_wait: Duration::from_millis(100),
-        loopback: true,
-        ..docket_query_api::Config::default()
-    })
-    .await;
-    let token = world.token(OURS).await;
-    let ahead: Position = world.beginning().iter().map(|(shard, _)| (shard, 9)).collect();
-    let (status, code, _) = refused(&world, &token, &format!("?since={}", ahead.marked(world.installation.id))).await;
-    assert_eq!((status, code.as_str()), (503, "position_not_reached"));
-}
-
-#[tokio::test]
-async fn an_event_of_a_newer_release_is_waited_for() {
-    let world = World::new().await;
-    let log = Log::new(&world);
-    let admin = world.token_of(Principal::member(person(1), OURS, Role::Admin)).await;
-    log.identity(OURS, "docket.identity.invented_later.v1", &json!({})).await;
-    log.settle().await;
-    assert_eq!(refused(&world, &admin, "").await.1, "newer_release");
-}
-
-#[tokio::test]
 async fn a_page_is_cut_where_it_grows_too_large_and_goes_on_behind() {
     let world = World::new().await;
     let log = Log::new(&world);
@@ -697,4 +330,24 @@ async fn beside_a_tenant_with_a_million_events_an_index_is_used() {
     let (scanned, _, read) = counts().await;
     assert_eq!(scanned, scans, "nothing goes through the table");
     assert!(read - read_before < 10_000, "{} entries were read for some pages of one event", read - read_before);
+
+    // Whoever wants what hardly is goes over the others once, and not again. What is told of those stands in no journal here.
+    let theirs = world.token(THEIRS).await;
+    let (nothing, behind) = page(&world, &theirs, "?types=consultation.responded").await;
+    assert_eq!(nothing.len(), 0);
+    let position: Position = behind.parse().unwrap();
+    assert_eq!(position.get(world.installation.shards_of(Category::Consultation).next().unwrap()), 2_000_000);
+    let (_, _, once) = counts().await;
+    for _ in 0..20 {
+        page(&world, &theirs, &format!("?types=consultation.responded&since={behind}")).await;
+    }
+    let end = tokio::time::Instant::now() + SOON;
+    let indexed = counts().await.1;
+    while counts().await.1 == indexed {
+        assert!(tokio::time::Instant::now() < end, "what was read is counted");
+        page(&world, &token, "").await;
+    }
+    let (scanned, _, read) = counts().await;
+    assert_eq!(scanned, scans, "nothing goes through the table");
+    assert!(read - once < 1_200_000, "{} entries were read to pass over a million once", read - once);
 }
