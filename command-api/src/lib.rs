@@ -24,6 +24,7 @@ mod run;
 pub mod scheduler;
 pub mod setup;
 mod state;
+mod webhook;
 
 use axum::{Extension, Router};
 use docket_platform::Shutdown;
@@ -42,6 +43,7 @@ fn routes() -> OpenApiRouter<State> {
         .merge(api_keys::router())
         .merge(organisation::router())
         .merge(consultation::router())
+        .merge(webhook::router())
 }
 
 /// The routes of this role. Whoever serves them puts them behind `docket_platform::http::harden`.

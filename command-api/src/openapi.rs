@@ -23,6 +23,7 @@ use utoipa::{
     tags(
         (name = "auth", description = "Logging in, and access tokens"),
         (name = "api-keys", description = "Keys for software"),
+        (name = "webhooks", description = "Whom to tell of what happened"),
         (name = "organisation", description = "Members, invitations, groups"),
         (name = "consultations", description = "Requests for a decision"),
     ),

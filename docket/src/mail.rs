@@ -1,12 +1,12 @@
-//! How this process sends mail: the settings, and the reactor's postman made of them.
+//! How this process tells people and endpoints: the settings of mail and of outgoing requests, and who delivers made of them.
 
 use std::path::PathBuf;
 
-use docket_log::Vault;
+use docket_log::{Store, Vault};
 use docket_platform::config::{Describe, Setting};
 use docket_platform::outgoing::{Outgoing, OutgoingArgs};
 use docket_projector::mail::{MailSettings, Mailer, ProviderKind};
-use docket_projector::reactors::{Deliverer, MAIL, Postman};
+use docket_projector::reactors::{Deliverer, MAIL, Postman, Webhooks};
 use sqlx::PgPool;
 
 use crate::exit::Ending;
@@ -47,17 +47,31 @@ impl MailArgs {
         named.or_else(|| data.map(|data| data.join("outbox")))
     }
 
+    /// Where people reach this installation: as was said, or where this process listens.
+    fn base<'a>(&'a self, listening: &'a str) -> Result<&'a str, Ending> {
+        let base = self.public_url().unwrap_or(listening);
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            return Err(Ending::usage("DOCKET_PUBLIC_URL is no address such as https://docket.example.com"));
+        }
+        Ok(base)
+    }
+
+    /// Who tells endpoints here; `store` takes the command that disables one.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, which is a mistake in the usage.
+    pub fn webhooks(&self, store: Store, listening: &str) -> anyhow::Result<Webhooks> {
+        let url = self.base(listening)?.trim_end_matches('/').to_owned();
+        Ok(Webhooks { outgoing: Outgoing::new(&self.outgoing), store, url })
+    }
+
     /// Who delivers mail here; nobody, where no provider is set. `pool` belongs to the projector's role, and `listening` is the
     /// address of this process.
     ///
     /// # Errors
     /// When a setting cannot be used, which is a mistake in the usage.
     pub fn deliverers(&self, data: Option<PathBuf>, pool: PgPool, listening: &str) -> anyhow::Result<Vec<Deliverer>> {
-        let base = self.public_url().unwrap_or(listening);
-        if !base.starts_with("http://") && !base.starts_with("https://") {
-            let sentence = "DOCKET_PUBLIC_URL is no address such as https://docket.example.com";
-            return Err(Ending::usage(sentence).into());
-        }
+        let base = self.base(listening)?;
         let mailer = Mailer::new(&self.mail, data.as_deref(), &Outgoing::new(&self.outgoing));
         let mailer = mailer.map_err(|error| Ending::usage(error.to_string()))?;
         if !mailer.has_providers() {

@@ -142,7 +142,8 @@ impl<'a> Node<'a> {
         data: Option<PathBuf>,
     ) -> anyhow::Result<()> {
         let pool = self.database.pool(DbRole::Projector, MAIL_CONNECTIONS, self.place.database.acquire_timeout);
-        let deliverers = mail.deliverers(data, pool, &format!("http://{}", self.address))?;
+        let listening = format!("http://{}", self.address);
+        let told = (mail.deliverers(data, pool, &listening)?, Some(mail.webhooks(self.store(), &listening)?));
         let (database, installation) = (self.database.clone(), self.installation);
         let (kafka, mode) = (self.kafka.clone(), self.mode.clone());
         let (journal, read, shutdown) = (self.journal.clone(), self.read.clone(), self.shutdown.clone());
@@ -153,7 +154,7 @@ impl<'a> Node<'a> {
                 installation,
                 (kafka, mode),
                 (&journal, &read),
-                deliverers,
+                told,
                 &shutdown,
             )
             .await;

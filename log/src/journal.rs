@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use docket_events::{Category, Recorded, ShardId, StreamId};
 use futures_util::{Stream, TryStreamExt};
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::{
@@ -68,6 +68,11 @@ const READ_STREAM: &str =
             event_type, data, meta
      from write.journal where stream_id = $1 and category = $2 order by stream_version";
 
+const READ_STREAMS: &str =
+    "select category, shard, sequence, stream_id, stream_version, event_id, tenant, time, recorded_at,
+            event_type, data, meta
+     from write.journal where stream_id = any ($1) order by stream_id, stream_version";
+
 const READ_SHARD: &str =
     "select category, shard, sequence, stream_id, stream_version, event_id, tenant, time, recorded_at,
             event_type, data, meta
@@ -120,6 +125,15 @@ pub fn stream_events(pool: &PgPool, stream: StreamId) -> impl Stream<Item = Resu
         .fetch(pool)
         .map_err(ReadError::from)
         .and_then(|row| std::future::ready(Recorded::try_from(row)))
+}
+
+/// Every event of several streams, each in order.
+///
+/// # Errors
+/// See [`ReadError`].
+pub async fn streams_events(executor: impl PgExecutor<'_>, streams: &[Uuid]) -> Result<Vec<Recorded>, ReadError> {
+    let rows: Vec<JournalRow> = sqlx::query_as(READ_STREAMS).bind(streams).fetch_all(executor).await?;
+    rows.into_iter().map(Recorded::try_from).collect()
 }
 
 /// Every event of one shard behind `sequence`, in order.

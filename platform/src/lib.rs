@@ -20,6 +20,7 @@ pub mod scratch_kafka;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
+pub mod webhook;
 
 pub use problem::{FieldError, Problem, ProblemDocument};
 pub use shutdown::Shutdown;

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) deliveries: IntCounterVec,
     pub(crate) intents: IntGaugeVec,
     pub(crate) mails: IntCounterVec,
+    pub(crate) webhook_seconds: Histogram,
 }
 
 /// The one set of them.
@@ -88,6 +89,11 @@ pub(crate) fn get() -> &'static Metrics {
                 "docket_mails_total",
                 "Mails handed to providers: taken, refused (for what they are), setup, limited or down.",
                 &["provider", "outcome"],
+            ),
+            webhook_seconds: histogram(
+                "docket_webhook_seconds",
+                "Seconds per request to an endpoint, whatever came of it.",
+                LATENCY_BUCKETS,
             ),
         }
     });

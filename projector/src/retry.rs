@@ -125,7 +125,7 @@ pub async fn retry(
     projection: Option<&str>,
     stream: Option<StreamId>,
 ) -> Result<RetryReport, RetryError> {
-    let all: Vec<_> = registry().iter().chain(reactors::known()).copied().collect();
+    let all: Vec<_> = registry().iter().chain(reactors::REACTORS).copied().collect();
     retry_with(pool, vault, &all, projection, stream).await
 }
 

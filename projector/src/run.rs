@@ -2,7 +2,7 @@
 //!
 //! Owns its configuration and its tasks. Whoever starts it owns the bells and the shutdown.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use clap::Args;
 use docket_events::Category;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     projection::Schema,
     projections::registry,
-    reactors::{self, Deliverer, Patience},
+    reactors::{self, Deliverer, Patience, Webhooks, webhook::Persistence},
     runtime::{self, Engine, EngineOptions},
     status, trim,
 };
@@ -68,11 +68,49 @@ pub struct Config {
     #[arg(id = "delivery_timeout", long = "delivery-timeout", env = "DOCKET_DELIVERY_TIMEOUT", default_value = "45s",
           value_parser = parse_duration, value_name = "DURATION")]
     pub delivery_timeout: Duration,
+    /// The pauses between the attempts of a webhook, separated by commas; after the last attempt it is a dead letter
+    #[arg(
+        id = "webhook_retries",
+        long = "webhook-retries",
+        env = "DOCKET_WEBHOOK_RETRIES",
+        default_value = "5s,5m,30m,2h,5h,10h,10h",
+        value_name = "DURATIONS"
+    )]
+    pub webhook_retries: Pauses,
+    /// How long a webhook's receiver has to answer
+    #[arg(id = "webhook_timeout", long = "webhook-timeout", env = "DOCKET_WEBHOOK_TIMEOUT", default_value = "15s",
+          value_parser = parse_duration, value_name = "DURATION")]
+    pub webhook_timeout: Duration,
+    /// How long a webhook's endpoint may take nothing before it is disabled
+    #[arg(id = "webhook_disable_after", long = "webhook-disable-after", env = "DOCKET_WEBHOOK_DISABLE_AFTER", default_value = "120h",
+          value_parser = parse_duration, value_name = "DURATION")]
+    pub webhook_disable_after: Duration,
+}
+
+/// Pauses between attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pauses(pub Vec<Duration>);
+
+impl FromStr for Pauses {
+    type Err = String;
+
+    /// Reads `5s,5m,2h`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items.map(|item| parse_duration(item).map_err(|error| error.to_string())).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Pauses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(|pause| format!("{}ms", pause.as_millis())).collect::<Vec<_>>().join(","))
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         let Patience { attempts, first, attempt, .. } = Patience::default();
+        let Persistence { pauses, timeout, disable_after } = Persistence::default();
         Self {
             batch: 5000,
             lease_ttl: 5,
@@ -81,6 +119,9 @@ impl Default for Config {
             delivery_attempts: attempts,
             delivery_retry: first,
             delivery_timeout: attempt,
+            webhook_retries: Pauses(pauses),
+            webhook_timeout: timeout,
+            webhook_disable_after: disable_after,
         }
     }
 }
@@ -92,6 +133,14 @@ impl Config {
             first: self.delivery_retry,
             attempt: self.delivery_timeout,
             ..Patience::default()
+        }
+    }
+
+    fn persistence(&self) -> Persistence {
+        Persistence {
+            pauses: self.webhook_retries.0.clone(),
+            timeout: self.webhook_timeout,
+            disable_after: self.webhook_disable_after,
         }
     }
 }
@@ -107,6 +156,9 @@ impl Describe for Config {
             Setting::new("DOCKET_DELIVERY_ATTEMPTS", self.delivery_attempts),
             Setting::new("DOCKET_DELIVERY_RETRY", ms(self.delivery_retry)),
             Setting::new("DOCKET_DELIVERY_TIMEOUT", ms(self.delivery_timeout)),
+            Setting::new("DOCKET_WEBHOOK_RETRIES", &self.webhook_retries),
+            Setting::new("DOCKET_WEBHOOK_TIMEOUT", ms(self.webhook_timeout)),
+            Setting::new("DOCKET_WEBHOOK_DISABLE_AFTER", ms(self.webhook_disable_after)),
         ]
     }
 }
@@ -130,7 +182,7 @@ pub async fn run(
     installation: Installation,
     (kafka, mode): (Option<Kafka>, watch::Receiver<Mode>),
     (journal, read): (&Bell, &Bell),
-    deliverers: Vec<Deliverer>,
+    (deliverers, webhooks): (Vec<Deliverer>, Option<Webhooks>),
     shutdown: &Shutdown,
 ) -> Result<(), ProjectorError> {
     let ttl = Duration::from_secs(config.lease_ttl);
@@ -162,6 +214,7 @@ pub async fn run(
         deliverers,
         options,
         patience: config.patience(),
+        webhooks: webhooks.map(|webhooks| (webhooks, config.persistence())),
     };
     let engine = Engine::new(pool.clone(), vault, reader()?, registry(), Schema::live(), Some(read.clone()))
         .with_options(options)

@@ -143,12 +143,15 @@ fn due(request: &Request) -> Result<Option<Due>, RouteError> {
 
 fn callback(url: Option<&str>) -> Result<(), RouteError> {
     let Some(text) = url else { return Ok(()) };
+    check_url(text).map_err(|reason| RouteError::wrong("callback_url", reason))
+}
+
+/// Whether something can be sent to `url` as far as its text tells: the rest of a sentence that begins with the field's name.
+pub(crate) fn check_url(text: &str) -> Result<(), &'static str> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     match url {
-        None => Err(RouteError::wrong("callback_url", "must be an `https` or `http` URL")),
-        Some(url) if !url.username().is_empty() || url.password().is_some() => {
-            Err(RouteError::wrong("callback_url", "must not hold credentials"))
-        }
+        None => Err("must be an `https` or `http` URL"),
+        Some(url) if !url.username().is_empty() || url.password().is_some() => Err("must not hold credentials"),
         Some(_) => Ok(()),
     }
 }

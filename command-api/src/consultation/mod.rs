@@ -14,6 +14,7 @@ mod terms;
 mod withdraw;
 mod work;
 
+pub(crate) use ask::check_url;
 pub use ask::stream_of;
 pub(crate) use template::check as check_template;
 

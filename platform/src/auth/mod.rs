@@ -11,6 +11,7 @@ pub mod mailed;
 pub mod permissions;
 mod revocations;
 mod store;
+pub mod webhook_secrets;
 
 use std::fmt;
 use std::str::FromStr;

@@ -29,6 +29,8 @@ pub enum Action {
     ManageMembers,
     /// Make, rotate and end API keys.
     ManageKeys,
+    /// Set endpoints of webhooks, and see what was delivered.
+    ManageWebhooks,
     /// Read what happened to the organisation's people, keys and sessions.
     ReadAudit,
     /// See how a process does.
@@ -51,7 +53,7 @@ pub struct Rule {
 }
 
 /// The table.
-pub const TABLE: [Rule; 12] = [
+pub const TABLE: [Rule; 13] = [
     Rule {
         action: Action::Ask,
         name: "ask",
@@ -126,6 +128,13 @@ pub const TABLE: [Rule; 12] = [
         what: "make, list, rotate and revoke API keys",
     },
     Rule {
+        action: Action::ManageWebhooks,
+        name: "manage webhooks",
+        roles: &[Role::Admin],
+        scope: None,
+        what: "set endpoints of webhooks, see their deliveries, and make them again",
+    },
+    Rule {
         action: Action::ReadAudit,
         name: "read audit",
         roles: &[Role::Admin],
@@ -184,7 +193,9 @@ mod tests {
         {
             assert_eq!(allowed(action), Role::ALL);
         }
-        for action in [Action::ManageMembers, Action::ManageKeys, Action::ReadAudit, Action::Inspect] {
+        for action in
+            [Action::ManageMembers, Action::ManageKeys, Action::ManageWebhooks, Action::ReadAudit, Action::Inspect]
+        {
             assert_eq!(allowed(action), [Role::Admin]);
         }
     }

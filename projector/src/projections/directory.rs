@@ -1,6 +1,6 @@
-//! The projection `directory`: groups, invitations, templates of requests, and what people and software come in with.
+//! The projection `directory`: groups, invitations, templates of requests, endpoints of webhooks, and what people and software come in with.
 //!
-//! Owns `account_v1`, `session_v1`, `api_key_v1`, `group_v1`, `group_member_v1`, `invitation_v1` and `template_v1`, each in a file of its own. The fold
+//! Owns `account_v1`, `session_v1`, `api_key_v1`, `group_v1`, `group_member_v1`, `invitation_v1`, `template_v1` and `webhook_endpoint_v1`, each in a file of its own. The fold
 //! merges what a batch says of a row, so that each row is written once. A session, its user and its organisation are streams of
 //! different shards: whether it is open is judged on read, and must not be judged here.
 
@@ -15,8 +15,9 @@ mod groups;
 mod invitations;
 mod sessions;
 mod templates;
+mod webhooks;
 
-/// Groups, invitations, templates, accounts, sessions, API keys.
+/// Groups, invitations, templates, endpoints, accounts, sessions, API keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory;
 
@@ -29,6 +30,7 @@ pub struct Batch {
     pub(super) groups: groups::Groups,
     pub(super) invitations: invitations::Invitations,
     pub(super) templates: templates::Templates,
+    pub(super) webhooks: webhooks::Webhooks,
 }
 
 impl Projection for Directory {
@@ -44,6 +46,7 @@ impl Projection for Directory {
             Table { name: "group_member_v1", personal: &[] },
             Table { name: "invitation_v1", personal: &["email"] },
             Table { name: "template_v1", personal: &[] },
+            Table { name: "webhook_endpoint_v1", personal: &["url"] },
         ],
     };
 
@@ -71,6 +74,11 @@ impl Projection for Directory {
             | E::GroupMemberRemoved(_)
             | E::MemberRemoved(_) => batch.groups.fold(event, data),
             E::TemplateSet(_) | E::TemplateRetired(_) => batch.templates.fold(event, data),
+            E::WebhookEndpointSet(_)
+            | E::WebhookEndpointEnabled(_)
+            | E::WebhookEndpointDisabled(_)
+            | E::WebhookEndpointRemoved(_)
+            | E::WebhookSecretRotated(_) => batch.webhooks.fold(event, data),
             E::VerificationRequested(_)
             | E::PasswordResetRequested(_)
             | E::RecoveryCodeUsed(_)
@@ -80,11 +88,6 @@ impl Projection for Directory {
             | E::RoleChanged(_)
             | E::SecondFactorDemanded(_)
             | E::CalendarSet(_)
-            | E::WebhookEndpointSet(_)
-            | E::WebhookEndpointEnabled(_)
-            | E::WebhookEndpointDisabled(_)
-            | E::WebhookEndpointRemoved(_)
-            | E::WebhookSecretRotated(_)
             | E::WebhookTestRequested(_)
             | E::WebhookRedeliveryRequested(_) => {}
         }
@@ -97,7 +100,8 @@ impl Projection for Directory {
         batch.api_keys.write(schema, connection).await?;
         batch.groups.write(schema, connection).await?;
         batch.invitations.write(schema, connection).await?;
-        batch.templates.write(schema, connection).await
+        batch.templates.write(schema, connection).await?;
+        batch.webhooks.write(schema, connection).await
     }
 
     /// Nobody follows these rows: they are read.

@@ -100,10 +100,11 @@ impl AnyProjection for Reactor {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn register(pool: &PgPool, reactors: &[&'static Reactor]) -> Result<(), sqlx::Error> {
+pub async fn register(pool: &PgPool, reactors: &[&'static dyn AnyProjection]) -> Result<(), sqlx::Error> {
     let places: Vec<(&str, i16)> = reactors
         .iter()
-        .flat_map(|reactor| reactor.info.categories.iter().map(|category| (reactor.name(), category.code())))
+        .map(|reactor| reactor.info())
+        .flat_map(|info| info.categories.iter().map(|category| (info.name, category.code())))
         .collect();
     let (names, categories): (Vec<&str>, Vec<i16>) = places.into_iter().unzip();
     sqlx::query(

@@ -8,6 +8,7 @@
 //! | when to try again | `backoff` |
 //! | running all of it | `run` |
 //! | listing them, and trying dead ones again | `deliveries` |
+//! | endpoints that are told, with an order and a queue of its own | [`webhook`] |
 //!
 //! The log is read by the same engine as for projections, over the schema `react`. A reactor begins where the log ends when it is
 //! registered, notes what it has to do in the transaction that moves its checkpoint, and delivers from there. An intent names its
@@ -21,6 +22,7 @@ mod intents;
 mod mail;
 mod reactor;
 mod run;
+pub mod webhook;
 
 pub use backoff::Patience;
 pub use delivery::{Deliverer, Dispatch};
@@ -28,15 +30,9 @@ pub use intents::register;
 pub use mail::{MAIL, Postman};
 pub use reactor::{Delivered, Delivery, DeliveryError, React, Reactor, Target};
 pub(crate) use run::Reacting;
+pub use webhook::{WEBHOOKS, Webhooks};
 
-use crate::projection::{AnyProjection, Registry};
+use crate::projection::Registry;
 
 /// The reactors of this release. What they want is noted by every projector, whether or not it has somebody who delivers.
-pub static REACTORS: [&Reactor; 1] = [&MAIL];
-
-/// The same, as the engine lists them.
-#[must_use]
-pub fn known() -> Registry {
-    static KNOWN: [&dyn AnyProjection; 1] = [&MAIL];
-    &KNOWN
-}
+pub static REACTORS: Registry = &[&MAIL, &WEBHOOKS];

@@ -13,7 +13,8 @@ use super::{
     backoff::Patience,
     deliveries,
     delivery::{Deliverer, Dispatch},
-    intents, known,
+    intents,
+    webhook::{self, Persistence, Webhooks},
 };
 use crate::{
     projection::Schema,
@@ -32,6 +33,8 @@ pub(crate) struct Reacting<R> {
     pub(crate) deliverers: Vec<Deliverer>,
     pub(crate) options: EngineOptions,
     pub(crate) patience: Patience,
+    /// Who tells endpoints; none: nobody here does, and it waits for a process that does.
+    pub(crate) webhooks: Option<(Webhooks, Persistence)>,
 }
 
 impl<R: Reader> Reacting<R> {
@@ -42,27 +45,35 @@ impl<R: Reader> Reacting<R> {
         declines: mpsc::UnboundedSender<ShardId>,
         shutdown: &Shutdown,
     ) {
-        let Self { pool, vault, reader, deliverers, options, patience } = self;
+        let Self { pool, vault, reader, deliverers, options, patience, webhooks } = self;
         if !registered(&pool, shutdown).await {
             return;
         }
         let bell = Bell::new(Topic::React);
         let schema = Schema::reactors();
-        let engine = Engine::new(pool.clone(), vault.clone(), reader, known(), schema, Some(bell.clone()))
+        let engine = Engine::new(pool.clone(), vault.clone(), reader, REACTORS, schema, Some(bell.clone()))
             .with_options(options)
             .with_declines(declines);
-        let dispatch = Dispatch::new(pool.clone(), vault, deliverers, patience);
+        let dispatch = Dispatch::new(pool.clone(), vault.clone(), deliverers, patience);
+        let telling = async {
+            if let Some((webhooks, persistence)) = webhooks {
+                let dispatch = webhook::Dispatch::new(pool.clone(), vault, webhooks, persistence);
+                let kept = webhook::keep(pool.clone(), shutdown.clone());
+                tokio::join!(dispatch.run(bell.clone(), shutdown.clone()), kept);
+            }
+        };
         tokio::join!(
             runtime::work(engine, held, shutdown.clone()),
-            dispatch.run(bell, shutdown.clone()),
-            deliveries::keep(pool, shutdown.clone()),
+            dispatch.run(bell.clone(), shutdown.clone()),
+            telling,
+            deliveries::keep(pool.clone(), shutdown.clone()),
         );
     }
 }
 
 /// Registers, however long it takes; false: the process ends.
 async fn registered(pool: &PgPool, shutdown: &Shutdown) -> bool {
-    while let Err(error) = intents::register(pool, &REACTORS).await {
+    while let Err(error) = intents::register(pool, REACTORS).await {
         tracing::warn!(%error, "the reactors cannot be registered yet");
         tokio::select! {
             () = shutdown.cancelled() => return false,

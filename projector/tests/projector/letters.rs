@@ -22,9 +22,9 @@ use docket_projector::{
     mail::{MailSettings, Mailer},
     projection::Schema,
     reactors::{
-        Deliverer, Dispatch, MAIL, Patience, Postman,
+        Deliverer, Dispatch, MAIL, Patience, Postman, REACTORS,
         deliveries::{self, Entry, State},
-        known, register,
+        register,
     },
     runtime::Engine,
 };
@@ -84,7 +84,7 @@ impl Office {
     async fn deliver(&self) -> Vec<Entry> {
         let world = &self.world;
         let vault = || Vault::new(world.pool.clone());
-        let mut engine = Engine::new(world.pool.clone(), vault(), world.reader(), known(), Schema::reactors(), None);
+        let mut engine = Engine::new(world.pool.clone(), vault(), world.reader(), REACTORS, Schema::reactors(), None);
         engine.hold(&world.shards()).await.expect("held");
         settle(&mut engine).await;
         let settings = All::try_parse_from(["docket"]).expect("settings").mail;

@@ -111,7 +111,16 @@ async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another
         let (journal, read, installation) = (world.journal.clone(), world.read.clone(), world.installation);
         let log = (relay.as_ref().map(|relay| relay.kafka.clone()), watch::channel(mode).1);
         tokio::spawn(async move {
-            docket_projector::run(config, &database, installation, log, (&journal, &read), Vec::new(), &shutdown).await
+            docket_projector::run(
+                config,
+                &database,
+                installation,
+                log,
+                (&journal, &read),
+                (Vec::new(), None),
+                &shutdown,
+            )
+            .await
         })
     };
     let first = start(&shutdowns[0]);
