@@ -27,6 +27,28 @@ async fn the_lag_is_told_in_events_and_seconds() {
 }
 
 #[tokio::test]
+async fn what_a_release_brings_begins_at_the_beginning_of_a_log_that_is_there() {
+    let world = World::new().await;
+    populate(&world, 10, 6).await;
+    settle(&mut world.engine().await).await;
+    // As a database of an older release is, once it is migrated.
+    world
+        .sql(
+            "truncate read.feed_v1; delete from read.checkpoint where projection = 'feed';
+             delete from read.generation where projection = 'feed'",
+        )
+        .await;
+    let mut engine = world.engine().await;
+    world.say(consultation_in(1, 40), requested("meanwhile")).await;
+    settle(&mut engine).await;
+    assert_eq!(
+        world.number("select count(*) from read.feed").await,
+        world.number("select count(*) from write.journal").await
+    );
+    world.assert_verified().await;
+}
+
+#[tokio::test]
 async fn trimming_records_how_far_it_went() {
     let world = World::new().await;
     populate(&world, 10, 6).await;
