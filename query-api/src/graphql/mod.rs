@@ -9,7 +9,7 @@ pub mod error;
 mod http;
 mod limits;
 mod scalars;
-mod sse;
+pub(crate) mod sse;
 mod websocket;
 
 use std::{sync::Arc, time::Duration};

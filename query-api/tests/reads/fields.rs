@@ -185,7 +185,7 @@ async fn every_field_and_every_identifier_that_it_takes_is_listed_here() {
     assert_eq!(listed, described);
     let rest = serde_json::to_value(docket_query_api::openapi()).unwrap();
     let paths: Vec<_> = rest["paths"].as_object().unwrap().keys().collect();
-    let tried = ["/api/v1/consultations", "/api/v1/consultations/{id}"];
+    let tried = ["/api/v1/consultations", "/api/v1/consultations/{id}", "/api/v1/events"];
     assert_eq!(paths, tried, "a new REST read is tried below too");
 }
 
@@ -202,8 +202,10 @@ async fn without_a_token_no_field_is_answered() {
             assert_eq!(response.json::<Value>().await.unwrap()["code"], "unauthorized", "{}", field.name);
         }
     }
-    let url = world.url(&format!("/api/v1/consultations/{}", ours.consultation));
-    assert_eq!(world.http.get(url).send().await.unwrap().status(), 401);
+    for path in [format!("consultations/{}", ours.consultation), "consultations".to_owned(), "events".to_owned()] {
+        let url = world.url(&format!("/api/v1/{path}"));
+        assert_eq!(world.http.get(url).send().await.unwrap().status(), 401, "{path}");
+    }
 }
 
 fn codes(answer: &Response) -> Vec<String> {
@@ -240,8 +242,10 @@ async fn every_field_is_open_to_the_roles_and_scopes_of_the_table_and_to_no_othe
         let rest = allows(&principal, Action::Read);
         if principal.scopes.is_none() {
             let token = world.token_of(principal).await;
-            for path in [format!("/{}", ours.consultation), String::new()] {
-                let url = world.url(&format!("/api/v1/consultations{path}"));
+            for path in
+                [format!("consultations/{}", ours.consultation), "consultations".to_owned(), "events".to_owned()]
+            {
+                let url = world.url(&format!("/api/v1/{path}"));
                 let status = world.http.get(url).bearer_auth(&token).send().await.unwrap().status();
                 assert_eq!(status, if rest { 200 } else { 403 }, "{path} as {name}");
             }
