@@ -45,3 +45,5 @@ mod sessions;
 #[cfg(feature = "faults")]
 #[path = "cli/supersession.rs"]
 mod supersession;
+#[path = "cli/webhooks.rs"]
+mod webhooks;

@@ -8,6 +8,7 @@ Prints what it took: type, stream, version, id.
 
 import os
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -16,6 +17,7 @@ LARGEST = 2 * 1024 * 1024
 webhook = Webhook(os.environ["WEBHOOK_SECRET"])
 # A service keeps these with what it does, in the same transaction of its database.
 seen: set[str] = set()
+one_at_a_time = threading.Lock()
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -33,9 +35,10 @@ class Receiver(BaseHTTPRequestHandler):
             return self.answer(401)
         delivery = self.headers["webhook-id"]
         # What was taken once comes again when our answer was lost.
-        if delivery not in seen:
-            act(delivery, message)
-            seen.add(delivery)
+        with one_at_a_time:
+            if delivery not in seen:
+                act(delivery, message)
+                seen.add(delivery)
         self.answer(204)
 
     def answer(self, status: int) -> None:
