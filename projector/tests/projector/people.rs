@@ -7,9 +7,10 @@ use docket_events::{
         AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, Channel, GroupCreated,
         GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent as E, InvitationAccepted,
         InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited, MemberRemoved,
-        OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed, Role,
-        RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd,
-        SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered, VerificationRequested,
+        NotificationPreferencesSet, OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested,
+        RecoveryCodeUsed, Role, RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled,
+        SecondFactorEnabled, SessionEnd, SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered,
+        VerificationRequested,
     },
 };
 use serde_json::json;
@@ -92,6 +93,7 @@ fn person(n: u128) -> Vec<E> {
         events.push(E::RecoveryCodeUsed(RecoveryCodeUsed { left: 9, address: None }));
     }
     if n == 3 {
+        events.push(E::NotificationPreferencesSet(NotificationPreferencesSet::default()));
         events.push(E::SecondFactorDisabled(SecondFactorDisabled { method }));
         events.push(E::AllSessionsRevoked(AllSessionsRevoked { kept: session(3) }));
     }
