@@ -112,7 +112,9 @@ impl Preferences {
         let Self { asked, outcome, time_zone, digest_hour, quiet_hours } = self;
         let time = |field, text: &str| {
             // The end of a day is the beginning of the next.
-            minutes(text).map(|minutes| minutes % 1440).ok_or_else(|| error::invalid(field, "must be a time such as `22:00`"))
+            minutes(text)
+                .map(|minutes| minutes % 1440)
+                .ok_or_else(|| error::invalid(field, "must be a time such as `22:00`"))
         };
         let quiet = |hours: QuietHours| {
             let (from, to) = (time("quiet_hours.from", &hours.from)?, time("quiet_hours.to", &hours.to)?);

@@ -96,7 +96,10 @@ pub(super) async fn handler(
     if !user::command(&state, &context, reader, |user, _| unsubscribe(user, topics)).await? {
         return Ok(invalid(&request));
     }
-    let done = format!("<p>You get no more mails about {}. What you want to be told can be set anew at any time.</p>", about(which));
+    let done = format!(
+        "<p>You get no more mails about {}. What you want to be told can be set anew at any time.</p>",
+        about(which)
+    );
     Ok(html(StatusCode::OK, &done))
 }
 
@@ -127,7 +130,8 @@ fn is_one_click(body: &[u8]) -> bool {
 fn invalid(request: &HeaderMap) -> Response {
     let accepted = request.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|accepted| accepted.contains("text/html")) {
-        let said = "<p>This link has expired, or is none of ours. Links of newer mails work, and so do the settings.</p>";
+        let said =
+            "<p>This link has expired, or is none of ours. Links of newer mails work, and so do the settings.</p>";
         return html(StatusCode::BAD_REQUEST, said);
     }
     RouteError::InvalidToken.into_response()
