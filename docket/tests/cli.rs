@@ -10,6 +10,8 @@ mod commands;
 mod compose;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/health.rs"]
 mod health;
 #[path = "cli/image.rs"]
@@ -43,3 +45,5 @@ mod sessions;
 #[cfg(feature = "faults")]
 #[path = "cli/supersession.rs"]
 mod supersession;
+#[path = "cli/webhooks.rs"]
+mod webhooks;

@@ -194,6 +194,17 @@ impl Event {
             Self::Consultation(event) => event.event_type(),
         }
     }
+
+    /// The JSON text of the data.
+    ///
+    /// # Errors
+    /// When a personal field is not sealed.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        match self {
+            Self::Identity(event) => event.encode(),
+            Self::Consultation(event) => event.encode(),
+        }
+    }
 }
 
 impl HasPersonal for Event {

@@ -87,7 +87,8 @@ struct CloudEvent<'a> {
     subject: String,
     time: String,
     datacontenttype: &'static str,
-    dataschema: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataschema: Option<String>,
     shard: u16,
     sequence: String,
     streamversion: String,
@@ -105,7 +106,22 @@ struct CloudEvent<'a> {
     traceparent: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     imported: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<&'a str>,
     data: &'a RawValue,
+}
+
+/// An event as it is told to its own organisation, in place of what stands on the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// The newest version of its type.
+    pub event_type: &'a str,
+    /// The data of that version, as JSON text; names and addresses of people are in clear, so that no schema of the log fits it.
+    pub data: &'a str,
+    /// The place behind the event in the feed that tells it.
+    pub position: &'a str,
+    /// Whether the session that it was commanded from is told.
+    pub with_session: bool,
 }
 
 impl Recorded {
@@ -126,16 +142,33 @@ impl Recorded {
     /// # Errors
     /// When the data is no JSON, which only a damaged journal holds.
     pub fn cloud_event(&self) -> Result<String, serde_json::Error> {
+        let mut event = self.members(&self.event_type, serde_json::from_str(&self.data)?);
+        event.dataschema = Some(schema_path(&self.event_type));
+        serde_json::to_string(&event)
+    }
+
+    /// The event as one line of CloudEvents 1.0 JSON, as it is told to its own organisation.
+    ///
+    /// # Errors
+    /// When what is told of its data is no JSON.
+    pub fn cloud_event_as(&self, told: &Told<'_>) -> Result<String, serde_json::Error> {
+        let mut event = self.members(told.event_type, serde_json::from_str(told.data)?);
+        event.position = Some(told.position);
+        event.session = event.session.filter(|_| told.with_session);
+        serde_json::to_string(&event)
+    }
+
+    fn members<'a>(&self, event_type: &'a str, data: &'a RawValue) -> CloudEvent<'a> {
         let meta = self.metadata();
-        serde_json::to_string(&CloudEvent {
+        CloudEvent {
             specversion: "1.0",
             id: self.id,
             source: SOURCE,
-            event_type: &self.event_type,
+            event_type,
             subject: self.stream.to_string(),
             time: self.time.to_rfc3339_opts(SecondsFormat::Micros, true),
             datacontenttype: "application/json",
-            dataschema: schema_path(&self.event_type),
+            dataschema: None,
             shard: self.shard,
             sequence: self.sequence.to_string(),
             streamversion: self.version.to_string(),
@@ -147,8 +180,9 @@ impl Recorded {
             causationid: meta.causation_id,
             traceparent: meta.traceparent,
             imported: meta.imported,
-            data: serde_json::from_str(&self.data)?,
-        })
+            position: None,
+            data,
+        }
     }
 }
 

@@ -9,13 +9,14 @@
 //! | the events of a consultation, of identity | [`consultation`], [`identity`] |
 //! | what stands around an event's data | [`envelope`] |
 //! | business hours and holidays | [`calendar`] |
-//! | names and addresses of people | [`personal`] |
+//! | names and addresses of people | [`personal`]; as those read them who may, [`clear`] |
 //! | bytes to events and back | [`codec`], [`upcast`] |
 //! | JSON Schemas of every event; the topics described | [`schema`], [`asyncapi`] |
 
 pub mod asyncapi;
 pub mod calendar;
 pub mod category;
+pub mod clear;
 pub mod codec;
 pub mod consultation;
 pub mod envelope;
@@ -27,6 +28,6 @@ pub mod upcast;
 
 pub use category::Category;
 pub use codec::{DecodeError, Event, EventData};
-pub use envelope::{Metadata, NewEvent, Recorded};
+pub use envelope::{Metadata, NewEvent, Recorded, Told};
 pub use personal::{DataKey, HasPersonal, Personal, Sealed};
 pub use stream::{ShardId, StreamId, shard_of};

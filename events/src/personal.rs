@@ -125,6 +125,8 @@ pub trait PersonalField {
     fn subject(&self) -> Uuid;
     /// The key that opens the field, while it is sealed.
     fn key(&self) -> Option<Uuid>;
+    /// The field as it stands on the log, while it is sealed.
+    fn sealed(&self) -> Option<&Sealed>;
     /// Whether the field is in clear and must be sealed before it is written.
     fn is_known(&self) -> bool;
     /// Seals a field in clear under `key`; leaves any other as it is. A nonce is used once.
@@ -157,6 +159,13 @@ impl<T: Serialize + DeserializeOwned> PersonalField for Personal<T> {
     fn key(&self) -> Option<Uuid> {
         match self {
             Self::Sealed(sealed) => Some(sealed.key),
+            Self::Known { .. } | Self::Erased { .. } => None,
+        }
+    }
+
+    fn sealed(&self) -> Option<&Sealed> {
+        match self {
+            Self::Sealed(sealed) => Some(sealed),
             Self::Known { .. } | Self::Erased { .. } => None,
         }
     }

@@ -14,9 +14,9 @@ use crate::{
     reader::{ReadError, Reader},
 };
 
-/// A journal row.
-#[derive(FromRow)]
-struct JournalRow {
+/// A row of the journal, whoever reads it; it becomes a [`Recorded`].
+#[derive(Debug, FromRow)]
+pub struct JournalRow {
     category: i16,
     shard: i16,
     sequence: i64,

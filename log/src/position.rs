@@ -8,9 +8,12 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use docket_events::{Category, ShardId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use uuid::Uuid;
 
-/// The first byte of every token.
+/// The first byte of a token.
 const FORMAT: u8 = 1;
+/// The first byte of a token that says of which installation it is.
+const MARKED: u8 = 2;
 
 /// At least these sequences, per shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +60,61 @@ impl Position {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// A token that says of which installation it is, for those who keep it for long: elsewhere it is refused. Shards that stand side by
+    /// side take little more than their sequences, so that a position over all of them is short.
+    #[must_use]
+    pub fn marked(&self, installation: Uuid) -> String {
+        let mut bytes = vec![MARKED];
+        bytes.extend_from_slice(&mark(installation));
+        let entries: Vec<(ShardId, u64)> = self.iter().collect();
+        for run in entries.chunk_by(|(one, _), (next, _)| one.category == next.category && one.shard + 1 == next.shard)
+        {
+            let (first, _) = run[0];
+            write_varint(&mut bytes, u64::from(first.category.code().unsigned_abs()));
+            write_varint(&mut bytes, u64::from(first.shard));
+            write_varint(&mut bytes, run.len() as u64);
+            run.iter().for_each(|(_, sequence)| write_varint(&mut bytes, *sequence));
+        }
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a token that says of which installation it is.
+    ///
+    /// # Errors
+    /// When it is none, or of another installation.
+    pub fn from_marked(text: &str, installation: Uuid) -> Result<Self, InvalidPosition> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidPosition)?;
+        let rest = bytes.strip_prefix(&[MARKED]).and_then(|rest| rest.strip_prefix(&mark(installation)));
+        rest.and_then(runs).ok_or(InvalidPosition)
+    }
+}
+
+/// What tells an installation from others: the half of its id that is random.
+fn mark(installation: Uuid) -> [u8; 8] {
+    installation.as_u64_pair().1.to_be_bytes()
+}
+
+/// A shard and a sequence as they may stand in a token.
+fn entry(category: u64, shard: u64, sequence: u64) -> Option<(ShardId, u64)> {
+    let category = i16::try_from(category).ok().and_then(Category::from_code)?;
+    let shard = u16::try_from(shard).ok().filter(|shard| *shard < 1024)?;
+    i64::try_from(sequence).ok()?;
+    Some((ShardId { category, shard }, sequence))
+}
+
+/// What stands behind the mark.
+fn runs(mut rest: &[u8]) -> Option<Position> {
+    let mut position = Position::default();
+    while !rest.is_empty() {
+        let (category, first) = (read_varint(&mut rest)?, read_varint(&mut rest)?);
+        let end = first.checked_add(read_varint(&mut rest)?)?;
+        for shard in first..end {
+            let (shard, sequence) = entry(category, shard, read_varint(&mut rest)?)?;
+            position.raise(shard, sequence);
+        }
+    }
+    Some(position)
 }
 
 impl FromIterator<(ShardId, u64)> for Position {
@@ -107,17 +165,18 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidPosition)?;
-        let Some((&FORMAT, mut rest)) = bytes.split_first() else { return Err(InvalidPosition) };
+        let mut rest = match bytes.split_first() {
+            Some((&FORMAT, rest)) => rest,
+            // Whoever insists on it waits for sequences; where they were given is asked by those who go on from there.
+            Some((&MARKED, rest)) => return rest.get(8..).and_then(runs).ok_or(InvalidPosition),
+            _ => return Err(InvalidPosition),
+        };
         let mut position = Self::default();
         while !rest.is_empty() {
             let mut next = || read_varint(&mut rest).ok_or(InvalidPosition);
             let (category, shard, sequence) = (next()?, next()?, next()?);
-            let category = i16::try_from(category).ok().and_then(Category::from_code).ok_or(InvalidPosition)?;
-            let shard = u16::try_from(shard).map_err(|_| InvalidPosition)?;
-            if i64::try_from(sequence).is_err() || shard >= 1024 {
-                return Err(InvalidPosition);
-            }
-            position.raise(ShardId { category, shard }, sequence);
+            let (shard, sequence) = entry(category, shard, sequence).ok_or(InvalidPosition)?;
+            position.raise(shard, sequence);
         }
         Ok(position)
     }
@@ -155,8 +214,37 @@ mod tests {
     }
 
     #[test]
+    fn a_marked_token_is_of_one_installation_and_a_position_everywhere() {
+        let [here, there] = [1, 2].map(Uuid::from_u128);
+        let whole: Position = (0..16).map(|n| (shard(n), 1_000_000 + u64::from(n))).collect();
+        let gaps: Position = [(shard(0), 1), (shard(1), u64::MAX >> 1), (shard(1023), 3)].into_iter().collect();
+        for position in [Position::default(), whole.clone(), gaps] {
+            let token = position.marked(here);
+            assert_eq!(Position::from_marked(&token, here), Ok(position.clone()));
+            assert_eq!(Position::from_marked(&token, there), Err(InvalidPosition));
+            assert_eq!(token.parse(), Ok(position));
+        }
+        assert!(whole.marked(here).len() < 100, "{}", whole.marked(here));
+        assert_eq!(Position::from_marked(&whole.to_string(), here), Err(InvalidPosition));
+    }
+
+    #[test]
     fn foreign_and_damaged_tokens_are_refused() {
-        for text in ["", "AA", "!", "AQ==", "AQI", "AQIB", "AQkBAQ", "AQL_____________8BAQ", "zz", &"A".repeat(4096)] {
+        for text in [
+            "",
+            "AA",
+            "!",
+            "AQ==",
+            "AQI",
+            "Ag",
+            "AgAAAAAAAAAAAgD___8P",
+            "AgAAAAAAAAAAAv__AwEB",
+            "AQIB",
+            "AQkBAQ",
+            "AQL_____________8BAQ",
+            "zz",
+            &"A".repeat(4096),
+        ] {
             assert_eq!(text.parse::<Position>(), Err(InvalidPosition), "{text}");
         }
     }

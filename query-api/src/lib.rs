@@ -1,7 +1,7 @@
 //! The read side of Docket over HTTP: GraphQL with subscriptions, and the REST reads.
 //!
-//! Owns `/graphql` (POST, GET, WebSocket, server-sent events), `/schema.graphql` and the GETs of read models. It writes nothing and
-//! decides nothing. Four rules hold for every door:
+//! Owns `/graphql` (POST, GET, WebSocket, server-sent events), `/schema.graphql`, the GETs of read models and the feed of events. It
+//! writes nothing and decides nothing. Four rules hold for every door:
 //!
 //! - The tenant comes from the verified token alone, and every row is read inside a transaction of that tenant ([`read`]); the one
 //!   connection that sees more ([`feed`]) hands out keys, to subscribers of their tenant only.
@@ -15,12 +15,14 @@
 pub mod age;
 mod config;
 pub mod consultation;
+pub mod events;
 pub mod feed;
 pub mod graphql;
 pub mod identity;
 pub mod page;
 pub mod position;
 pub mod read;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ use utoipa::OpenApi;
 use crate::{
     age::Ages,
     consultation::rest,
+    events::{Waker, rest::Feeds},
     feed::{Follower, Hub},
     graphql::{Door, Engine},
     position::Gate,
@@ -51,6 +54,7 @@ pub use graphql::sdl;
 pub struct State {
     gate: Gate,
     hub: Arc<Hub>,
+    waker: Waker,
     door: Door,
 }
 
@@ -70,6 +74,8 @@ impl State {
         shutdown.spawn(bell.clone().follow(pool.clone(), shutdown.token()));
         let follower = Follower::new(&pool, bell.clone(), installation, hub.clone(), config.poll);
         shutdown.spawn(follower.run(shutdown.clone()));
+        let waker = Waker::default();
+        shutdown.spawn(waker.clone().run(pool.clone(), bell.clone(), installation, config.poll, shutdown.clone()));
         let breaker = Breaker::new("postgres_read", BreakerSettings::default());
         let ages = Ages::default();
         shutdown.spawn(ages.clone().watch(pool.clone(), config.poll, shutdown.clone()));
@@ -83,7 +89,7 @@ impl State {
             init_timeout: config.graphql_init_timeout,
             shutdown: shutdown.clone(),
         };
-        Self { gate, hub, door }
+        Self { gate, hub, waker, door }
     }
 }
 
@@ -92,21 +98,30 @@ impl State {
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
+
+    /// Who wakes those who wait for events, likewise.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
+    }
 }
 
 /// The routes. The process puts them behind its common middleware (`docket_platform::http::harden`).
 pub fn router(state: State) -> Router {
     let keys = Extension(state.door.authenticator.clone());
+    let feeds = Feeds { gate: state.gate.clone(), waker: state.waker, shutdown: state.door.shutdown.clone() };
     Router::new()
         .route("/api/v1/consultations", get(rest::list_consultations))
         .route("/api/v1/consultations/{id}", get(rest::get_consultation))
         .layer(Extension(state.hub))
         .with_state(state.gate)
+        .merge(events::rest::router(feeds))
         .merge(graphql::router(state.door))
         .layer(keys)
 }
 
 /// The REST reads, to be merged into the document of the process.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    rest::Api::openapi()
+    let mut document = rest::Api::openapi();
+    document.merge(events::rest::Api::openapi());
+    document
 }

@@ -50,8 +50,14 @@ pub const DIRECTORY: Source = Source { projection: "directory", category: Catego
 /// What happened in identity.
 pub const AUDIT: Source = Source { projection: "audit", category: Category::Identity };
 
+/// The places of consultations' events.
+pub const FEED_CONSULTATION: Source = Source { projection: "feed", category: Category::Consultation };
+/// The places of events in identity.
+pub const FEED_IDENTITY: Source = Source { projection: "feed", category: Category::Identity };
+
 /// Every projection that is read here.
-pub(crate) const SOURCES: [Source; 5] = [CONSULTATION, CONSULTATION_STATS, IDENTITY, DIRECTORY, AUDIT];
+pub(crate) const SOURCES: [Source; 7] =
+    [CONSULTATION, CONSULTATION_STATS, IDENTITY, DIRECTORY, AUDIT, FEED_CONSULTATION, FEED_IDENTITY];
 
 /// Where reads begin.
 #[derive(Debug, Clone)]
@@ -118,12 +124,27 @@ impl Gate {
         wanted: &Position,
         stream: Option<StreamId>,
     ) -> Result<Entered, ReadError> {
-        let wanted: Position = wanted.iter().filter(|(shard, _)| shard.category == source.category).collect();
+        self.enter_all(tenant, &[source], wanted, stream).await
+    }
+
+    /// The same for several sources at once, each of a category of its own.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn enter_all(
+        &self,
+        tenant: Uuid,
+        sources: &[Source],
+        wanted: &Position,
+        stream: Option<StreamId>,
+    ) -> Result<Entered, ReadError> {
+        let is_read = |shard: ShardId| sources.iter().any(|source| source.category == shard.category);
+        let wanted: Position = wanted.iter().filter(|(shard, _)| is_read(*shard)).collect();
         let deadline = Instant::now() + self.patience;
         // Heard from before the first look, so that no ring is missed between a look and the wait.
         let mut bell = self.bell.listen();
         loop {
-            match self.reads.guard(self.look(tenant, source, &wanted, stream)).await? {
+            match self.reads.guard(self.look(tenant, sources, &wanted, stream)).await? {
                 Look::Reached(entered) => return Ok(*entered),
                 Look::Parked => return Err(ReadError::Parked),
                 Look::Behind => {}
@@ -139,22 +160,27 @@ impl Gate {
     async fn look(
         &self,
         tenant: Uuid,
-        source: Source,
+        sources: &[Source],
         wanted: &Position,
         stream: Option<StreamId>,
     ) -> Result<Look, sqlx::Error> {
         let mut tx = self.reads.begin(tenant).await?;
         // Checkpoints before rows: rows can only be newer.
-        let seen = checkpoints(&mut tx, &self.installation, source).await?;
-        if !wanted.is_empty() && is_parked(&mut tx, source, wanted, stream).await? {
-            return Ok(Look::Parked);
+        let mut seen = Position::default();
+        for source in sources {
+            seen.join(&checkpoints(&mut tx, &self.installation, *source).await?);
+        }
+        for source in sources.iter().filter(|_| !wanted.is_empty()) {
+            if is_parked(&mut tx, *source, wanted, stream).await? {
+                return Ok(Look::Parked);
+            }
         }
         let reached = wanted.iter().all(|(shard, sequence)| seen.get(shard) >= sequence);
         if !reached {
             return Ok(Look::Behind);
         }
         let only = stream.map(|stream| self.installation.shard_of(stream));
-        let lacks_since = self.ages.lacks_since(source, &seen, only);
+        let lacks_since = sources.iter().filter_map(|source| self.ages.lacks_since(*source, &seen, only)).min();
         Ok(Look::Reached(Box::new(Entered { tx, seen, lacks_since })))
     }
 }
@@ -187,7 +213,8 @@ async fn is_parked(
     wanted: &Position,
     stream: Option<StreamId>,
 ) -> Result<bool, sqlx::Error> {
-    let (shards, sequences) = columns(wanted);
+    let wanted: Position = wanted.iter().filter(|(shard, _)| shard.category == source.category).collect();
+    let (shards, sequences) = columns(&wanted);
     sqlx::query_scalar(
         "select exists (select from read.dead_letter d
                         join unnest($3::smallint[], $4::bigint[]) as w (shard, sequence)

@@ -46,6 +46,12 @@ pub enum ReadError {
     /// The change feed is not followed yet.
     #[error("the change feed is not followed yet")]
     NotFollowing,
+    /// An event that only a newer release knows.
+    #[error("an event cannot be read: {0}")]
+    Newer(docket_events::DecodeError),
+    /// An event that does not fit its type, or does not open with its key.
+    #[error("an event cannot be shown: {0}")]
+    Damaged(String),
     /// An argument that the schema allows and we do not.
     #[error("{name}: {detail}")]
     Argument {
@@ -75,6 +81,12 @@ impl From<ReadError> for Problem {
                 "An event at or before this position could not be applied; an operator has to retry it.",
             ),
             ReadError::NotFollowing => Self::unavailable("feed_unavailable", Duration::from_secs(1)),
+            ReadError::Newer(error) => {
+                tracing::warn!(%error, "an event waits for a newer release of the query API");
+                Self::unavailable("newer_release", Duration::from_secs(5))
+                    .with_detail("What comes next is known to a newer release only, which is being installed.")
+            }
+            ReadError::Damaged(error) => Self::internal(error),
             ReadError::Resync => Self::new(StatusCode::GONE, "resync_required")
                 .with_detail("Changes since this position cannot be told any more: read again, and subscribe anew."),
             ReadError::Argument { name, detail } => {

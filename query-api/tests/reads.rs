@@ -9,6 +9,12 @@ mod api_keys;
 mod as_of;
 #[path = "reads/contract.rs"]
 mod contract;
+#[path = "reads/events.rs"]
+mod events;
+#[path = "reads/events_on.rs"]
+mod events_on;
+#[path = "reads/feed.rs"]
+mod feed;
 #[path = "reads/fields.rs"]
 mod fields;
 #[path = "reads/identity.rs"]

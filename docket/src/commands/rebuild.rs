@@ -29,7 +29,7 @@ Everything serves on meanwhile. The new tables stand beside the live ones until 
 over in one transaction, and open subscriptions are told to read anew. Cut off, it goes on where it was when run again. An event that
 cannot be applied ends it, and the live rows stay. Needs the owner of the schema.")]
 pub struct Args {
-    /// The projection: consultation, consultation_stats, identity, directory or audit
+    /// The projection: consultation, consultation_stats, identity, directory, audit or feed
     #[arg(value_name = "PROJECTION", required_unless_present_any = ["list", "drop_old"])]
     projection: Option<String>,
     /// Show the tables of all projections, and which are live

@@ -34,6 +34,15 @@ const RESERVED_V4: &[Ipv4Net] = &[
     v4(240, 0, 0, 0, 4),     // reserved, broadcast
 ];
 
+/// This machine.
+pub(super) const LOOPBACK: [IpNet; 2] =
+    [IpNet::V4(v4(127, 0, 0, 0, 8)), IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128))];
+
+/// Whether `address` is one of this machine.
+pub(super) fn is_loopback(address: IpAddr) -> bool {
+    LOOPBACK.iter().any(|net| net.contains(&address))
+}
+
 /// All that is public of IPv6 lies here. Outside are loopback, mapped and compatible IPv4, NAT64, discard, unique local,
 /// link-local, site-local, multicast and what nobody has been given.
 const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 0, 3);

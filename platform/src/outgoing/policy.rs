@@ -24,15 +24,18 @@ pub(super) struct Policy {
     ports: Ports,
     allowed: Vec<IpNet>,
     http: bool,
+    /// Whether this machine may be called, on any port and without TLS.
+    local: bool,
 }
 
 impl Policy {
     pub(super) fn new(settings: &OutgoingArgs) -> Self {
-        Self {
-            ports: settings.outgoing_ports.clone(),
-            allowed: settings.outgoing_allow.0.clone(),
-            http: settings.outgoing_http,
+        let mut allowed = settings.outgoing_allow.0.clone();
+        if settings.outgoing_local {
+            allowed.extend(address::LOOPBACK);
         }
+        let (http, local) = (settings.outgoing_http, settings.outgoing_local);
+        Self { ports: settings.outgoing_ports.clone(), allowed, http, local }
     }
 
     /// The target, when it may be called as far as its text tells. Reading it makes every odd spelling of an IPv4 address (`0x7f.1`,
@@ -50,13 +53,15 @@ impl Policy {
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(OutgoingError::NotAUrl)?;
         let port = url.port_or_known_default().ok_or(OutgoingError::NotAUrl)?;
         if trust == Trust::Foreign {
-            if !secure && !self.http {
+            let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+            let is_here = literal.as_ref().map_or(host == "localhost", |address| address::is_loopback(*address));
+            let local = self.local && is_here;
+            if !secure && !self.http && !local {
                 return Err(OutgoingError::Scheme);
             }
-            if !self.ports.hold(port) {
+            if !self.ports.hold(port) && !local {
                 return Err(OutgoingError::Port(port));
             }
-            let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
             if literal.is_ok_and(|address| !address::may_be_called(address, &self.allowed)) {
                 return Err(OutgoingError::Address);
             }

@@ -102,6 +102,9 @@ pub struct OutgoingArgs {
     /// Whether targets that users name may be http, without TLS
     #[arg(long, env = "DOCKET_OUTGOING_HTTP", default_value_t = false)]
     pub outgoing_http: bool,
+    /// Whether targets that users name may be on this machine, on any port and without TLS; for development
+    #[arg(long, env = "DOCKET_OUTGOING_LOCAL", default_value_t = false)]
+    pub outgoing_local: bool,
 }
 
 impl Describe for OutgoingArgs {
@@ -110,6 +113,7 @@ impl Describe for OutgoingArgs {
             Setting::new("DOCKET_OUTGOING_PORTS", &self.outgoing_ports),
             Setting::new("DOCKET_OUTGOING_ALLOW", &self.outgoing_allow),
             Setting::new("DOCKET_OUTGOING_HTTP", self.outgoing_http),
+            Setting::new("DOCKET_OUTGOING_LOCAL", self.outgoing_local),
         ]
     }
 }
@@ -133,7 +137,7 @@ mod tests {
         let ports = &all.outgoing.outgoing_ports;
         assert!(ports.hold(443) && ports.hold(8002) && !ports.hold(80) && !ports.hold(8003));
         let shown: Vec<_> = all.outgoing.describe().into_iter().filter_map(|setting| setting.value).collect();
-        assert_eq!(shown, ["443,8000-8002", "10.1.0.0/16,::1/128", "false"]);
+        assert_eq!(shown, ["443,8000-8002", "10.1.0.0/16,::1/128", "false", "false"]);
         for wrong in ["0", "70000", "https", "1-"] {
             assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
         }

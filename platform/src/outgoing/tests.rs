@@ -80,6 +80,7 @@ fn settings(allow: &str) -> OutgoingArgs {
         outgoing_ports: "443,80,1024-65535".parse().unwrap(),
         outgoing_allow: allow.parse().unwrap(),
         outgoing_http: true,
+        outgoing_local: false,
     }
 }
 
@@ -111,6 +112,99 @@ async fn addresses_are_refused_in_every_spelling() {
         assert!(!error.to_string().contains("127"), "{error}");
     }
     assert_eq!(count.load(Ordering::SeqCst), 0, "nothing was connected to");
+}
+
+/// An address of IPv4 as hosts may spell it, and IPv6 addresses that lead there.
+fn spellings(address: [u8; 4]) -> Vec<String> {
+    let [a, b, c, d] = address;
+    let number = u32::from_be_bytes(address);
+    let (high, low) = (number >> 16, number & 0xffff);
+    let tail = u32::from_be_bytes([0, b, c, d]);
+    let mut all = vec![
+        format!("{a}.{b}.{c}.{d}"),
+        format!("{a}.{b}.{c}.{d}."),
+        number.to_string(),
+        format!("{number:#x}"),
+        format!("0X{number:X}"),
+        format!("0{number:o}"),
+        format!("{a:#x}.{b:#x}.{c:#x}.{d:#x}"),
+        format!("0{a:o}.0{b:o}.0{c:o}.0{d:o}"),
+        format!("000{a:o}.{b}.{c}.{d:#x}"),
+        format!("{a}.{tail}"),
+        format!("{a:#x}.{tail:#o}").replace("0o", "0"),
+        format!("{a}.{b}.{low}"),
+        format!("{a}.{b}.{low:#x}"),
+        format!("%3{}{}", a.to_string().as_bytes()[0] - b'0', &format!("{a}.{b}.{c}.{d}")[1..]),
+        format!("{a}。{b}。{c}。{d}"),
+    ];
+    let prefixes =
+        ["::ffff:", "::", "::ffff:0:", "64:ff9b::", "64:ff9b:1::", "0:0:0:0:0:ffff:", "0000:0000:0000:0000:0000:FFFF:"];
+    all.extend(prefixes.iter().map(|prefix| format!("[{prefix}{high:x}:{low:x}]")));
+    all.extend(prefixes.iter().map(|prefix| format!("[{prefix}{a}.{b}.{c}.{d}]")));
+    all.push(format!("[2002:{high:x}:{low:x}::1]"));
+    all.push(format!("[2001:0:{high:x}:{low:x}::1]"));
+    all
+}
+
+#[tokio::test]
+async fn of_five_hundred_ways_to_private_addresses_none_gets_through() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = counting(listener).await;
+    let targets = [
+        [127, 0, 0, 1],
+        [127, 255, 255, 254],
+        [10, 0, 0, 1],
+        [10, 255, 0, 255],
+        [172, 16, 0, 1],
+        [172, 31, 255, 255],
+        [192, 168, 0, 1],
+        [192, 168, 255, 254],
+        [169, 254, 169, 254],
+        [100, 64, 0, 1],
+        [100, 127, 255, 254],
+        [0, 0, 0, 0],
+        [198, 18, 0, 1],
+        [192, 0, 0, 170],
+        [224, 0, 0, 1],
+        [255, 255, 255, 255],
+        [240, 0, 0, 1],
+    ];
+    let local = ["[::1]", "[::]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]", "[ff02::1]", "[fec0::1]", "[100::1]"];
+    let mut hosts: Vec<String> = targets.into_iter().flat_map(spellings).collect();
+    hosts.extend(local.map(str::to_owned));
+    let outgoing = Outgoing::new(&settings(""));
+    for host in &hosts {
+        let error = refused(&outgoing, Trust::Foreign, &format!("http://{host}:{port}/")).await;
+        assert_eq!(error, OutgoingError::Address, "{host}");
+    }
+    // By name: whatever it leads to.
+    let mut names = 0;
+    for address in targets.map(|address| IpAddr::from(address).to_string()).into_iter().chain(
+        local.map(|host| host.trim_matches(['[', ']']).to_owned()).into_iter().chain(["::ffff:127.0.0.1".to_owned()]),
+    ) {
+        let named = Outgoing::with_lookup(&settings(""), Told::new(&[&[&address], &["8.8.8.8"]]));
+        let error = refused(&named, Trust::Foreign, &format!("http://name.example:{port}/")).await;
+        assert_eq!(error, OutgoingError::Address, "{address}");
+        names += 1;
+    }
+    assert!(hosts.len() + names >= 500, "{} and {names}", hosts.len());
+    assert_eq!(count.load(Ordering::SeqCst), 0, "something was connected to");
+}
+
+#[tokio::test]
+async fn this_machine_may_be_called_where_that_is_said_and_nothing_else_with_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    counting(listener).await;
+    let outgoing = Outgoing::new(&OutgoingArgs { outgoing_local: true, ..OutgoingArgs::default() });
+    for host in ["127.0.0.1", "localhost"] {
+        let answer = outgoing.send(Trust::Foreign, Request::get(format!("http://{host}:{port}/"))).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(refused(&outgoing, Trust::Foreign, "https://10.0.0.1/").await, OutgoingError::Address);
+    assert_eq!(refused(&outgoing, Trust::Foreign, "http://example.com/").await, OutgoingError::Scheme);
+    assert_eq!(refused(&outgoing, Trust::Foreign, "https://example.com:8443/").await, OutgoingError::Port(8443));
 }
 
 #[tokio::test]

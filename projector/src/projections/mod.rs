@@ -6,6 +6,7 @@ mod audit;
 mod consultation;
 mod consultation_stats;
 mod directory;
+mod feed;
 mod identity;
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,12 @@ pub use audit::Audit;
 pub use consultation::Consultation;
 pub use consultation_stats::ConsultationStats;
 pub use directory::Directory;
+pub use feed::Feed;
 pub use identity::Identity;
 
 use crate::projection::{AnyProjection, Registry};
 
-static REGISTRY: [&dyn AnyProjection; 5] = [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit];
+static REGISTRY: [&dyn AnyProjection; 6] = [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Feed];
 
 /// All projections.
 #[must_use]

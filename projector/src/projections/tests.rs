@@ -11,7 +11,7 @@ use docket_events::{
 };
 use uuid::Uuid;
 
-use super::{Consultation, ConsultationStats, Identity, consultation, identity, registry};
+use super::{Consultation, ConsultationStats, Feed, Identity, consultation, identity, registry};
 use crate::projection::{self, Projection};
 
 const TENANT: Uuid = Uuid::from_u128(7);
@@ -185,6 +185,18 @@ fn stats_count_states_and_late_answers_once_per_consultation() {
     let deltas = &batch[&(TENANT, 3)];
     assert_eq!((deltas.pending, deltas.responded, deltas.approved, deltas.rejected), (1, 1, 1, 0));
     assert_eq!((deltas.timed_out, deltas.late_answered, deltas.late_responses, deltas.comments), (1, 1, 2, 1));
+}
+
+#[test]
+fn the_feed_holds_what_is_an_organisations_own() {
+    let mut batch = <Feed as Projection>::Batch::default();
+    for (version, tenant) in [(1, TENANT), (2, Uuid::nil()), (3, TENANT)] {
+        let event_type = "docket.consultation.commented.v1".to_owned();
+        let event = Recorded { tenant, event_type, ..recorded(Category::Consultation, 1, version) };
+        Feed.apply(&mut batch, &event, &Event::Consultation(commented())).expect("it applies");
+    }
+    let places: Vec<_> = batch.iter().map(|place| (place.tenant, place.sequence, place.kind.as_str())).collect();
+    assert_eq!(places, [(TENANT, 1, "commented"), (TENANT, 3, "commented")]);
 }
 
 #[test]

@@ -31,14 +31,14 @@ async fn a_malformed_event_parks_only_its_stream_and_retry_heals_it() {
     let waiting = parked(&world.pool).await.expect("listed");
     assert_eq!(
         waiting.iter().map(|p| (p.projection.as_str(), p.stream, p.sequence, p.events)).collect::<Vec<_>>(),
-        [("consultation", sick, poison, 3), ("consultation_stats", sick, poison, 3),]
+        [("consultation", sick, poison, 3), ("consultation_stats", sick, poison, 3), ("feed", sick, poison, 3)]
     );
-    assert_eq!(world.number("select count(*) from read.dead_letter where error is not null").await, 2);
-    assert_eq!(world.number("select sum(parked)::bigint from read.checkpoint").await, 2);
+    assert_eq!(world.number("select count(*) from read.dead_letter where error is not null").await, 3);
+    assert_eq!(world.number("select sum(parked)::bigint from read.checkpoint").await, 3);
     world.assert_verified().await;
 
     let report = retry(&world.pool, &world.vault, None, None).await.expect("retried");
-    assert_eq!((report.healed.len(), report.parked.len()), (0, 2), "the cause is still there");
+    assert_eq!((report.healed.len(), report.parked.len()), (0, 3), "the cause is still there");
     assert!(report.parked[0].error.as_ref().is_some_and(|error| error.contains("event 3")), "{report:?}");
 
     let whole = r#"{"comment_id":"01990000-0000-7000-8000-0000000000c0","by":{"id":"01990000-0000-7000-8000-000000000002",
@@ -46,7 +46,7 @@ async fn a_malformed_event_parks_only_its_stream_and_retry_heals_it() {
     let mend = "update write.journal set data = $1 where sequence = $2 and category = 2 and shard = 0";
     sqlx::query(mend).bind(whole).bind(poison as i64).execute(&world.owner).await.expect("mended");
     let report = retry(&world.pool, &world.vault, None, Some(sick)).await.expect("retried");
-    assert_eq!((report.healed.len(), report.parked.len()), (2, 0));
+    assert_eq!((report.healed.len(), report.parked.len()), (3, 0));
     assert_eq!(world.number("select count(*) from read.dead_letter").await, 0);
     assert_eq!(world.number("select comment_count from read.consultation where title = 'sick'").await, 2);
 

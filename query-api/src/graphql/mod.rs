@@ -9,14 +9,14 @@ pub mod error;
 mod http;
 mod limits;
 mod scalars;
-mod sse;
+pub(crate) mod sse;
 mod websocket;
 
 use std::{sync::Arc, time::Duration};
 
 use async_graphql::{
-    Context, EmptyMutation, Interface, MergedObject, Object, Response, Result, Schema, ServerError, Value, Variables,
-    dataloader::DataLoader, parser::types::OperationType,
+    Context, EmptyMutation, Interface, MergedObject, MergedSubscription, Object, Response, Result, Schema, ServerError,
+    Value, Variables, dataloader::DataLoader, parser::types::OperationType,
 };
 use docket_log::Position;
 use docket_platform::{
@@ -42,6 +42,7 @@ use crate::{
     identity::{self, GroupMembers, IdentityQuery, Organisation},
     position::{Gate, Seen},
     read::{self, ReadError},
+    webhook::{WebhookQuery, WebhookSubscription},
 };
 
 pub use boxed::Boxed;
@@ -50,9 +51,13 @@ pub use scalars::Instant;
 
 /// The root fields of all features.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(Boxed<ConsultationQuery>, IdentityQuery, Boxed<NodeQuery>);
+pub struct Query(Boxed<ConsultationQuery>, IdentityQuery, WebhookQuery, Boxed<NodeQuery>);
 
-type DocketSchema = Schema<Query, EmptyMutation, ConsultationSubscription>;
+/// The subscriptions of all features.
+#[derive(Debug, Default, MergedSubscription)]
+pub struct Subscriptions(ConsultationSubscription, WebhookSubscription);
+
+type DocketSchema = Schema<Query, EmptyMutation, Subscriptions>;
 
 /// Anything that has an id of its own.
 #[derive(Debug, Clone, Interface)]
@@ -231,8 +236,8 @@ impl Engine {
     }
 }
 
-fn schema(cost: usize) -> async_graphql::SchemaBuilder<Query, EmptyMutation, ConsultationSubscription> {
-    Schema::build(Query::default(), EmptyMutation, ConsultationSubscription).extension(cost::Cost(cost))
+fn schema(cost: usize) -> async_graphql::SchemaBuilder<Query, EmptyMutation, Subscriptions> {
+    Schema::build(Query::default(), EmptyMutation, Subscriptions::default()).extension(cost::Cost(cost))
 }
 
 /// The schema in GraphQL's own language.

@@ -64,7 +64,7 @@ async fn farewell(access: Access, revocations: Arc<Revocations>) -> Option<Answe
 }
 
 /// The events, and a comment whenever there was none for a while.
-fn kept_alive(events: impl Stream<Item = String> + Send) -> impl Stream<Item = Result<String, Infallible>> + Send {
+pub fn kept_alive(events: impl Stream<Item = String> + Send) -> impl Stream<Item = Result<String, Infallible>> + Send {
     stream::unfold(Box::pin(events), |mut events| async move {
         let text = match tokio::time::timeout(KEEP_ALIVE, events.next()).await {
             Ok(event) => event?,

@@ -75,7 +75,7 @@ pub struct Organisation {
 
 /// Somebody, by today's name.
 #[derive(Debug, Clone, SimpleObject)]
-struct User {
+pub(crate) struct User {
     /// The user's id.
     id: Uuid,
     /// The user's name; null when it was erased, and for those who do not belong to the organisation any more.
@@ -83,7 +83,7 @@ struct User {
 }
 
 impl User {
-    fn new(id: Option<Uuid>, name: Option<String>) -> Option<Self> {
+    pub(crate) fn new(id: Option<Uuid>, name: Option<String>) -> Option<Self> {
         Some(Self { id: id?, name })
     }
 }

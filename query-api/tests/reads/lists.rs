@@ -197,7 +197,8 @@ async fn a_tenant_finds_its_own_alone() {
     .fetch_all(&world.owner)
     .await
     .unwrap();
-    let expected = ["consultation_events", "consultation_keys", "find_consultations", "lacking"];
+    let expected =
+        ["consultation_events", "consultation_keys", "feed_events", "feed_keys", "find_consultations", "lacking"];
     assert_eq!(definers, expected.map(|name| format!("read.{name}: docket_reader")));
 }
 

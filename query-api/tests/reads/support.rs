@@ -65,10 +65,14 @@ async fn make_template() -> Installation {
     let mut connection = cluster.connect_options(OWNER, TEMPLATE).connect().await.unwrap();
     docket_log::migrate::migrate(&mut connection).await.unwrap();
     let installation = Installation::set_up(&mut connection, ids::new_id(), SHARDS, Mode::Journal).await.unwrap();
-    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit"] {
-        let of_consultations = projection.starts_with("consultation");
-        let category = if of_consultations { Category::Consultation } else { Category::Identity };
-        for shard in installation.shards_of(category) {
+    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "feed"] {
+        let categories = match projection {
+            "feed" => &Category::ALL[..],
+            "consultation" | "consultation_stats" => &[Category::Consultation],
+            _ => &[Category::Identity],
+        };
+        for shard in categories.iter().flat_map(|category| installation.shards_of(*category)) {
+            let category = shard.category;
             sqlx::query("insert into read.checkpoint (projection, category, shard) values ($1, $2, $3)")
                 .bind(projection)
                 .bind(category.code())

@@ -194,8 +194,10 @@ pub async fn organisation(store: &Store) -> Result<()> {
 /// Lets a projector apply all that is journalled, and ends it.
 pub async fn project(place: &Place, docket: &Path) -> Result<()> {
     let projector = place.role(docket, "projector").await?;
-    let sources = [("consultation", 2_i16), ("consultation_stats", 2), ("identity", 1), ("directory", 1), ("audit", 1)];
-    let (names, categories): (Vec<&str>, Vec<i16>) = sources.into_iter().unzip();
+    let of_both = [("feed", 1_i16), ("feed", 2)];
+    let sources = [("consultation", 2), ("consultation_stats", 2), ("identity", 1), ("directory", 1), ("audit", 1)];
+    let sources = sources.into_iter().chain(of_both);
+    let (names, categories): (Vec<&str>, Vec<i16>) = sources.unzip();
     eventually_within(Duration::from_secs(3_600), "all is projected", async || {
         // It works while nobody asks.
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -1,0 +1,146 @@
+//! Which events are asked for, and which of them whoever asks may see. Owns the words of `types=`.
+
+use docket_domain::webhook::name_of;
+use docket_events::{Category, EventData, consultation::ConsultationEvent, identity::IdentityEvent};
+use docket_platform::{
+    FieldError, Problem,
+    auth::{
+        Principal,
+        permissions::{self, Action},
+    },
+};
+
+use crate::position::{FEED_CONSULTATION, FEED_IDENTITY, Source};
+
+/// The events of one category that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kinds {
+    All,
+    /// These, and perhaps none.
+    Some(Vec<String>),
+}
+
+/// The categories that whoever asks may see, each with what is wanted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Filter(pub(super) Vec<(Source, Kinds)>);
+
+impl Filter {
+    /// What `types` asks for; without it, all that `principal` may see. The cursor goes over all of that, wanted or not.
+    ///
+    /// # Errors
+    /// 400 when a name is none of an event, 403 when `principal` may not see what it asks for, or nothing.
+    pub(super) fn new(principal: &Principal, types: Option<&str>) -> Result<Self, Problem> {
+        let names: Option<Vec<&str>> = types.map(|types| types.split(',').map(str::trim).collect());
+        if let Some(name) = names.iter().flatten().find(|name| !is_known(name)) {
+            return Err(unknown(name));
+        }
+        let mut categories = Vec::new();
+        for (source, action) in [(FEED_CONSULTATION, Action::Read), (FEED_IDENTITY, Action::ReadAudit)] {
+            let kinds = wanted(source.category, names.as_deref());
+            if permissions::allows(principal, action) {
+                categories.push((source, kinds));
+            } else if names.is_some() && kinds != Kinds::Some(Vec::new()) {
+                permissions::check(principal, action)?;
+            }
+        }
+        if categories.is_empty() {
+            permissions::check(principal, Action::Read)?;
+        }
+        Ok(Self(categories))
+    }
+
+    /// What is read.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        self.0.iter().map(|(source, _)| *source).collect()
+    }
+}
+
+fn types(category: Category) -> &'static [&'static str] {
+    match category {
+        Category::Identity => IdentityEvent::TYPES,
+        Category::Consultation => ConsultationEvent::TYPES,
+    }
+}
+
+/// Every name that there is.
+fn names() -> impl Iterator<Item = String> {
+    let of = |category: Category| {
+        let all = std::iter::once(format!("{category}.*"));
+        all.chain(types(category).iter().map(|event_type| name_of(event_type).to_owned()))
+    };
+    [Category::Consultation, Category::Identity].into_iter().flat_map(of)
+}
+
+fn is_known(name: &str) -> bool {
+    names().any(|known| known == name)
+}
+
+fn unknown(name: &str) -> Problem {
+    let all: Vec<String> = names().collect();
+    let detail = format!("`{name}` is no event; there are {}.", all.join(", "));
+    Problem::bad_request("invalid_query", "The query string cannot be used.").with_error(FieldError::coded(
+        "types",
+        "invalid_value",
+        detail,
+    ))
+}
+
+fn wanted(category: Category, names: Option<&[&str]>) -> Kinds {
+    let Some(names) = names else { return Kinds::All };
+    let own = names.iter().filter_map(|name| name.strip_prefix(category.name())?.strip_prefix('.'));
+    let mut kinds: Vec<String> = own.map(str::to_owned).collect();
+    if kinds.iter().any(|kind| kind == "*") {
+        return Kinds::All;
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    Kinds::Some(kinds)
+}
+
+#[cfg(test)]
+mod tests {
+    use docket_platform::auth::{Role, Scope, Scopes};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn person(role: Role) -> Principal {
+        Principal::member(Uuid::nil(), Uuid::nil(), role)
+    }
+
+    fn some(kinds: &[&str]) -> Kinds {
+        Kinds::Some(kinds.iter().map(|kind| (*kind).to_owned()).collect())
+    }
+
+    #[test]
+    fn names_choose_within_what_one_may_see() {
+        let of = |role, types| Filter::new(&person(role), types).map(|filter| filter.0);
+        assert_eq!(of(Role::Analyst, None).unwrap(), [(FEED_CONSULTATION, Kinds::All)]);
+        let admin = of(Role::Admin, Some("consultation.responded, consultation.timed_out,consultation.responded"));
+        assert_eq!(
+            admin.unwrap(),
+            [(FEED_CONSULTATION, some(&["responded", "timed_out"])), (FEED_IDENTITY, some(&[]))]
+        );
+        let both = of(Role::Admin, Some("identity.*,consultation.responded")).unwrap();
+        assert_eq!(both, [(FEED_CONSULTATION, some(&["responded"])), (FEED_IDENTITY, Kinds::All)]);
+        assert_eq!(of(Role::Reviewer, Some("consultation.*,identity.role_changed")).unwrap_err().code(), "forbidden");
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_told_with_those_there_are() {
+        for types in ["", "responded", "consultation.nonsense", "consultation", "*", "docket.consultation.responded.v1"]
+        {
+            let refused = Filter::new(&person(Role::Admin), Some(types)).unwrap_err();
+            assert_eq!((refused.code(), refused.errors()[0].field.as_str()), ("invalid_query", "types"), "{types}");
+            assert!(refused.errors()[0].detail.contains("consultation.timed_out"), "{types}");
+        }
+    }
+
+    #[test]
+    fn a_key_sees_consultations_if_it_may_read_them_and_nothing_else() {
+        let key = |scope| Principal::key(Uuid::nil(), Uuid::nil(), Scopes::from_iter([scope]));
+        let reads = Filter::new(&key(Scope::ConsultationRead), None).unwrap();
+        assert_eq!(reads.0, [(FEED_CONSULTATION, Kinds::All)]);
+        assert_eq!(Filter::new(&key(Scope::ConsultationAsk), None).unwrap_err().code(), "forbidden");
+    }
+}
