@@ -301,6 +301,19 @@ impl IntoResponses for VerifyProblems {
     }
 }
 
+/// The problems of getting no more mails.
+pub(crate) struct UnsubscribeProblems;
+
+impl IntoResponses for UnsubscribeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "`invalid_token`: the link has expired, or is none of ours. `invalid_form`, `invalid_query`"),
+            ("413", "Too large: `too_large`"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, with `Retry-After`"),
+        ])
+    }
+}
+
 /// The problems of reading something that not everybody may see.
 pub(crate) struct ReadProblems;
 

@@ -1,12 +1,14 @@
 //! How this process tells people and endpoints: the settings of mail and of outgoing requests, and who delivers made of them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use docket_log::{Store, Vault};
 use docket_platform::config::{Describe, Setting};
 use docket_platform::outgoing::{Outgoing, OutgoingArgs};
+use docket_projector::Telling;
 use docket_projector::mail::{MailSettings, Mailer, ProviderKind};
-use docket_projector::reactors::{Deliverer, MAIL, Postman, Webhooks};
+use docket_projector::reactors::{Deliverer, Letters, MAIL, NOTICES, Noter, Postman, Webhooks};
 use sqlx::PgPool;
 
 use crate::exit::Ending;
@@ -56,28 +58,30 @@ impl MailArgs {
         Ok(base)
     }
 
-    /// Who tells endpoints here; `store` takes the command that disables one.
+    /// Who tells people and endpoints here: no person, where no provider is set. `store` takes the command that disables an endpoint,
+    /// `pool` belongs to the projector's role, and `listening` is the address of this process.
     ///
     /// # Errors
     /// When a setting cannot be used, which is a mistake in the usage.
-    pub fn webhooks(&self, store: Store, listening: &str) -> anyhow::Result<Webhooks> {
+    pub fn telling(
+        &self,
+        data: Option<PathBuf>,
+        pool: PgPool,
+        store: Store,
+        listening: &str,
+    ) -> anyhow::Result<Telling> {
         let url = self.base(listening)?.trim_end_matches('/').to_owned();
-        Ok(Webhooks { outgoing: Outgoing::new(&self.outgoing), store, url })
-    }
-
-    /// Who delivers mail here; nobody, where no provider is set. `pool` belongs to the projector's role, and `listening` is the
-    /// address of this process.
-    ///
-    /// # Errors
-    /// When a setting cannot be used, which is a mistake in the usage.
-    pub fn deliverers(&self, data: Option<PathBuf>, pool: PgPool, listening: &str) -> anyhow::Result<Vec<Deliverer>> {
-        let base = self.base(listening)?;
+        let webhooks = Some(Webhooks { outgoing: Outgoing::new(&self.outgoing), store, url: url.clone() });
         let mailer = Mailer::new(&self.mail, data.as_deref(), &Outgoing::new(&self.outgoing));
         let mailer = mailer.map_err(|error| Ending::usage(error.to_string()))?;
         if !mailer.has_providers() {
-            return Ok(Vec::new());
+            return Ok(Telling { webhooks, ..Telling::default() });
         }
-        let postman = Postman::new(pool.clone(), Vault::new(pool), mailer, base);
-        Ok(vec![Deliverer { reactor: &MAIL, by: std::sync::Arc::new(postman) }])
+        let postman = Postman::new(pool.clone(), Vault::new(pool.clone()), mailer.clone(), &url);
+        let deliverers = vec![
+            Deliverer { reactor: &MAIL, by: Arc::new(postman) },
+            Deliverer { reactor: &NOTICES, by: Arc::new(Noter::new(pool)) },
+        ];
+        Ok(Telling { deliverers, webhooks, letters: Some(Letters { mailer, url }) })
     }
 }

@@ -143,7 +143,7 @@ impl<'a> Node<'a> {
     ) -> anyhow::Result<()> {
         let pool = self.database.pool(DbRole::Projector, MAIL_CONNECTIONS, self.place.database.acquire_timeout);
         let listening = format!("http://{}", self.address);
-        let told = (mail.deliverers(data, pool, &listening)?, Some(mail.webhooks(self.store(), &listening)?));
+        let told = mail.telling(data, pool, self.store(), &listening)?;
         let (database, installation) = (self.database.clone(), self.installation);
         let (kafka, mode) = (self.kafka.clone(), self.mode.clone());
         let (journal, read, shutdown) = (self.journal.clone(), self.read.clone(), self.shutdown.clone());

@@ -134,6 +134,7 @@ family!(IdentityEvent, Category::Identity, {
     "docket.identity.second_factor_disabled.v1" => SecondFactorDisabled,
     "docket.identity.recovery_code_used.v1" => RecoveryCodeUsed,
     "docket.identity.locked_out.v1" => LockedOut,
+    "docket.identity.notification_preferences_set.v1" => NotificationPreferencesSet,
     "docket.identity.organisation_created.v1" => OrganisationCreated,
     "docket.identity.member_added.v1" => MemberAdded,
     "docket.identity.member_invited.v1" => MemberInvited,

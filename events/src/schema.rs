@@ -9,7 +9,7 @@ use crate::{consultation as c, identity as i};
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 54] = [
+pub(crate) const TYPES: [Entry; 55] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
     ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
@@ -36,6 +36,10 @@ pub(crate) const TYPES: [Entry; 54] = [
     ("docket.identity.second_factor_disabled.v1", SchemaGenerator::root_schema_for::<i::SecondFactorDisabled>),
     ("docket.identity.recovery_code_used.v1", SchemaGenerator::root_schema_for::<i::RecoveryCodeUsed>),
     ("docket.identity.locked_out.v1", SchemaGenerator::root_schema_for::<i::LockedOut>),
+    (
+        "docket.identity.notification_preferences_set.v1",
+        SchemaGenerator::root_schema_for::<i::NotificationPreferencesSet>,
+    ),
     ("docket.identity.organisation_created.v1", SchemaGenerator::root_schema_for::<i::OrganisationCreated>),
     ("docket.identity.member_added.v1", SchemaGenerator::root_schema_for::<i::MemberAdded>),
     ("docket.identity.member_invited.v1", SchemaGenerator::root_schema_for::<i::MemberInvited>),

@@ -52,5 +52,5 @@ pub mod verify;
 
 pub use projections::registry;
 pub use retry::retry;
-pub use run::{Config, Pauses, ProjectorError, run};
+pub use run::{Config, Pauses, ProjectorError, Telling, run};
 pub use verify::verify_read_model;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     projection::Schema,
     projections::registry,
-    reactors::{self, Deliverer, Patience, Webhooks, webhook::Persistence},
+    reactors::{self, Deliverer, Letters, Patience, Webhooks, notices, webhook::Persistence},
     runtime::{self, Engine, EngineOptions},
     status, trim,
 };
@@ -68,6 +68,10 @@ pub struct Config {
     #[arg(id = "delivery_timeout", long = "delivery-timeout", env = "DOCKET_DELIVERY_TIMEOUT", default_value = "45s",
           value_parser = parse_duration, value_name = "DURATION")]
     pub delivery_timeout: Duration,
+    /// How long somebody is left alone after a letter about consultations: what comes meanwhile goes as one digest
+    #[arg(id = "notice_interval", long = "notice-interval", env = "DOCKET_NOTICE_INTERVAL", default_value = "5m",
+          value_parser = parse_duration, value_name = "DURATION")]
+    pub notice_interval: Duration,
     /// The pauses between the attempts of a webhook, separated by commas; after the last attempt it is a dead letter
     #[arg(
         id = "webhook_retries",
@@ -119,6 +123,7 @@ impl Default for Config {
             delivery_attempts: attempts,
             delivery_retry: first,
             delivery_timeout: attempt,
+            notice_interval: notices::INTERVAL,
             webhook_retries: Pauses(pauses),
             webhook_timeout: timeout,
             webhook_disable_after: disable_after,
@@ -156,6 +161,7 @@ impl Describe for Config {
             Setting::new("DOCKET_DELIVERY_ATTEMPTS", self.delivery_attempts),
             Setting::new("DOCKET_DELIVERY_RETRY", ms(self.delivery_retry)),
             Setting::new("DOCKET_DELIVERY_TIMEOUT", ms(self.delivery_timeout)),
+            Setting::new("DOCKET_NOTICE_INTERVAL", ms(self.notice_interval)),
             Setting::new("DOCKET_WEBHOOK_RETRIES", &self.webhook_retries),
             Setting::new("DOCKET_WEBHOOK_TIMEOUT", ms(self.webhook_timeout)),
             Setting::new("DOCKET_WEBHOOK_DISABLE_AFTER", ms(self.webhook_disable_after)),
@@ -171,6 +177,17 @@ pub enum ProjectorError {
     Kafka(#[from] KafkaError),
 }
 
+/// Who tells whom in this process. What nobody here tells waits for a process that does.
+#[derive(Clone, Default)]
+pub struct Telling {
+    /// Who delivers what reactors want.
+    pub deliverers: Vec<Deliverer>,
+    /// Who tells endpoints.
+    pub webhooks: Option<Webhooks>,
+    /// Who writes to people about consultations.
+    pub letters: Option<Letters>,
+}
+
 /// Projects until the shutdown: reads the log where it is, hears `journal`, and rings `read`. PostgreSQL and Kafka may be down at any
 /// time.
 ///
@@ -182,7 +199,7 @@ pub async fn run(
     installation: Installation,
     (kafka, mode): (Option<Kafka>, watch::Receiver<Mode>),
     (journal, read): (&Bell, &Bell),
-    (deliverers, webhooks): (Vec<Deliverer>, Option<Webhooks>),
+    Telling { deliverers, webhooks, letters }: Telling,
     shutdown: &Shutdown,
 ) -> Result<(), ProjectorError> {
     let ttl = Duration::from_secs(config.lease_ttl);
@@ -215,6 +232,7 @@ pub async fn run(
         options,
         patience: config.patience(),
         webhooks: webhooks.map(|webhooks| (webhooks, config.persistence())),
+        letters: letters.map(|letters| (letters, config.notice_interval)),
     };
     let engine = Engine::new(pool.clone(), vault, reader()?, registry(), Schema::live(), Some(read.clone()))
         .with_options(options)

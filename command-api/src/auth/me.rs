@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{error::RouteError, session};
+use super::{error::RouteError, notifications::Preferences, session};
 use crate::{openapi::SessionProblems, roles::token_role, state::State};
 
 /// Whoever asks.
@@ -37,6 +37,8 @@ pub(super) struct Me {
     role: Role,
     /// All organisations that the user belongs to.
     organisations: Vec<MyOrganisation>,
+    /// How the user wants to be told by mail of consultations.
+    notifications: Preferences,
 }
 
 /// An organisation that somebody belongs to.
@@ -72,6 +74,7 @@ pub(super) async fn handler(
             organisations.push(MyOrganisation { id, name, role: token_role(role) });
         }
     }
+    let notifications = Preferences::of(&user);
     let registered = user.registered.as_ref();
     Ok(Answer(Me {
         id: principal.id,
@@ -84,5 +87,6 @@ pub(super) async fn handler(
         organisation_id: principal.tenant,
         role: principal.role,
         organisations,
+        notifications,
     }))
 }

@@ -12,6 +12,7 @@ mod join;
 mod login;
 mod me;
 pub mod memberships;
+mod notifications;
 pub(crate) mod origin;
 pub mod password;
 mod register;
@@ -19,6 +20,7 @@ mod registration;
 mod reset_password;
 mod second_factor;
 pub mod session;
+mod unsubscribe;
 mod user;
 mod verify;
 
@@ -39,6 +41,8 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(change_password::handler))
         .routes(routes!(cache_stats::handler))
         .routes(routes!(me::handler))
+        .routes(routes!(notifications::handler))
+        .routes(routes!(unsubscribe::page, unsubscribe::handler))
         .merge(session::router())
         .merge(second_factor::router())
 }

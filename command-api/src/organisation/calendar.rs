@@ -37,7 +37,7 @@ pub(super) struct Request {
 }
 
 /// Minutes since midnight of `HH:MM`.
-fn minutes(text: &str) -> Option<u16> {
+pub(crate) fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let digits = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
     let (hours, minutes): (u16, u16) = (digits(hours) && digits(minutes))

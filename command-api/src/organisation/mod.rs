@@ -16,6 +16,7 @@ mod second_factor;
 mod templates;
 
 pub(crate) use accept::join;
+pub(crate) use calendar::minutes;
 pub(crate) use resource::JoinedView;
 pub(crate) use run::open;
 

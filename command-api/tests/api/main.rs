@@ -14,6 +14,7 @@ mod limits;
 mod login;
 mod members;
 mod memberships;
+mod notifications;
 mod outage;
 mod passwords;
 mod register;

@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use docket_platform::Problem;
+use docket_platform::{Problem, http::Path};
 use rust_embed::RustEmbed;
 use tower_http::compression::CompressionLayer;
 use utoipa_swagger_ui::Config;
+use uuid::Uuid;
 
 /// What `console/` was built to.
 #[derive(RustEmbed)]
@@ -52,12 +52,14 @@ pub fn start() -> Router {
         .layer(CompressionLayer::new())
 }
 
-/// Where mailed links lead: a new password, an address to confirm, an invitation.
+/// Where mailed links lead: a new password, an address to confirm, an invitation, a consultation, and what one is told by mail.
 pub fn mailed() -> Router {
     Router::new()
         .route("/password", get(|headers| page("password/index.html", STRICT, headers)))
         .route("/verify", get(|headers| page("verify/index.html", STRICT, headers)))
         .route("/join", get(|headers| page("join/index.html", STRICT, headers)))
+        .route("/consultations/{id}", get(consultation))
+        .route("/settings/notifications", get(notifications))
         .layer(CompressionLayer::new())
 }
 
@@ -75,6 +77,37 @@ pub fn docs() -> Router {
         .route("/docs/", get(docs_page))
         .route("/docs/{*file}", get(docs_file))
         .layer(CompressionLayer::new())
+}
+
+/// What a mailed link opens: how the consultation is read and answered. It says nothing of it, and whether it is there.
+async fn consultation(Path(id): Path<Uuid>) -> Response {
+    plain(
+        "Consultation",
+        &format!(
+            "<p>This is the consultation <code>{id}</code>. Log in to read and to answer it:</p>
+<ul><li>in GraphQL: <a href=\"/graphiql\">GraphiQL</a>, <code>{{ consultation(id: \"{id}\") {{ title body state deadline }} }}</code></li>
+<li>over REST: <code>GET /api/v1/consultations/{id}</code>, and <code>POST /api/v1/consultations/{id}/responses</code> to answer, as
+<a href=\"/docs\">the documentation</a> says</li></ul>"
+        ),
+    )
+}
+
+async fn notifications() -> Response {
+    plain(
+        "What you are told by mail",
+        "<p>What you are told at once, once a day or not at all, and your quiet hours, are set by
+<code>PUT /api/v1/auth/me/notifications</code>, as <a href=\"/docs\">the documentation</a> says.</p>",
+    )
+}
+
+/// A page of a few words.
+fn plain(title: &str, said: &str) -> Response {
+    let html = format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
+         initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><title>{title} · Docket</title>\n\
+         <h1>{title}</h1>\n{said}\n<p><a href=\"/\">Docket</a></p></html>\n"
+    );
+    ([(header::CONTENT_SECURITY_POLICY, STRICT), (header::CONTENT_TYPE, HTML)], html).into_response()
 }
 
 async fn page(name: &'static str, policy: HeaderValue, request: HeaderMap) -> Response {

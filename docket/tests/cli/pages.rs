@@ -46,9 +46,10 @@ async fn a_first_start_serves_everything_and_a_second_one_finds_it_again(mode: M
     let folder = Folder::on(mode);
     let first = Server::up(&folder);
     let (admin, reviewer) = (first.credentials("admin"), first.credentials("reviewer"));
-    for path in ["/", "/password", "/verify", "/join", "/docs", "/graphiql"] {
+    for path in ["/", "/password", "/verify", "/join", "/settings/notifications", "/docs", "/graphiql"] {
         page_is_local(&first.url, path).await;
     }
+    page_is_local(&first.url, "/consultations/01990000-0000-7000-8000-000000000001").await;
     contracts_are_served(&first.url).await;
     let id = a_decision_is_asked_taken_and_read_back(&first.url, &admin, &reviewer).await;
     sample_import_can_be_repeated(&folder);

@@ -275,6 +275,15 @@ impl Consultation {
         Err(Refusal::NotAReviewer)
     }
 
+    /// Whether every reviewer of the organisation may answer, because nobody was named.
+    #[must_use]
+    pub fn is_for_everybody(&self) -> bool {
+        let is_unnamed = self.asked.as_ref().is_none_or(|asked| asked.request.reviewers.is_empty());
+        let terms = self.terms.as_ref();
+        let is_unaddressed = terms.is_none_or(|terms| terms.groups.is_empty() && terms.roles.is_empty());
+        !self.counts_seats() && is_unnamed && is_unaddressed
+    }
+
     fn is_reviewer(&self, id: Uuid, standing: &Standing) -> bool {
         if self.counts_seats() {
             return self.seats().into_iter().any(|seat| self.holder(seat) == id);
@@ -282,8 +291,7 @@ impl Consultation {
         let reviewers = self.asked.as_ref().map_or(&[][..], |asked| &asked.request.reviewers);
         let (groups, roles) =
             self.terms.as_ref().map_or((&[][..], &[][..]), |terms| (&terms.groups[..], &terms.roles[..]));
-        let everybody = reviewers.is_empty() && groups.is_empty() && roles.is_empty();
-        everybody
+        self.is_for_everybody()
             || reviewers.contains(&id)
             || self.work.added.contains(&id)
             || standing.groups.iter().any(|group| groups.contains(group))

@@ -23,7 +23,7 @@ pub use session::{Session, StartSession, revoke_session, start_session};
 pub use user::{
     MAIL_PAUSE, NetworkAddress, RegisterUser, Registered, SessionsEnded, User, change_password, lock_out,
     register_invited, register_user, request_password_reset, request_verification, revoke_all_sessions,
-    set_second_factor, sign_up, use_recovery_code, verify_address,
+    set_notifications, set_second_factor, sign_up, unsubscribe, use_recovery_code, verify_address,
 };
 pub use validate::{check_email, check_name, normalise_email};
 

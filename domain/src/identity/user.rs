@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::{
     HasPersonal, Personal,
     identity::{
-        AddressVerified, AllSessionsRevoked, Channel, IdentityEvent, LockedOut, PasswordChanged, PasswordProof,
-        PasswordResetRequested, RecoveryCodeUsed, SecondFactor, SecondFactorDisabled, SecondFactorEnabled,
-        UserRegistered, VerificationRequested,
+        AddressVerified, AllSessionsRevoked, Channel, IdentityEvent, LockedOut, Mailing, NotificationPreferencesSet,
+        PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed, SecondFactor, SecondFactorDisabled,
+        SecondFactorEnabled, UserRegistered, VerificationRequested,
     },
     personal::PersonalField,
 };
@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Refusal, check_email, check_name};
-use crate::{Aggregate, At, Decided};
+use crate::{
+    Aggregate, At, Decided,
+    notice::{self, Topic},
+};
 
 /// A user as its events tell it. The default does not exist yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub struct User {
     pub second_factor: bool,
     /// Until when the last lock-out went.
     pub locked_until: Option<DateTime<Utc>>,
+    /// How the user wants to be told of consultations; none: nothing was said, and the default counts.
+    pub notifications: Option<NotificationPreferencesSet>,
     /// The version of the stream.
     pub version: u64,
     /// The time of the last event.
@@ -70,7 +75,7 @@ pub struct Registered {
 impl Aggregate for User {
     type Event = IdentityEvent;
 
-    const SCHEMA: i32 = 3;
+    const SCHEMA: i32 = 4;
 
     fn evolve(&mut self, event: &IdentityEvent, at: At) {
         self.version = at.version;
@@ -92,6 +97,7 @@ impl Aggregate for User {
             IdentityEvent::SecondFactorEnabled(_) => self.second_factor = true,
             IdentityEvent::SecondFactorDisabled(_) => self.second_factor = false,
             IdentityEvent::LockedOut(LockedOut { until, .. }) => self.locked_until = Some(*until),
+            IdentityEvent::NotificationPreferencesSet(event) => self.notifications = Some(event.clone()),
             IdentityEvent::RecoveryCodeUsed(_) => {}
             // Of other aggregates' streams.
             _ => {}
@@ -274,4 +280,32 @@ pub fn lock_out(state: &User, until: DateTime<Utc>, from: NetworkAddress) -> Dec
         return of_user(state, Vec::new());
     }
     of_user(state, vec![IdentityEvent::LockedOut(LockedOut { until, address: from })])
+}
+
+/// Decides how a user is told of consultations from now on. Again: nothing happens.
+#[must_use]
+pub fn set_notifications(state: &User, wanted: NotificationPreferencesSet) -> Decided<IdentityEvent, Refusal> {
+    if let Err(refusal) = notice::check(&wanted) {
+        return Decided::refused(refusal);
+    }
+    let events = match state.notifications.as_ref() == Some(&wanted) {
+        true => Vec::new(),
+        false => vec![IdentityEvent::NotificationPreferencesSet(wanted)],
+    };
+    of_user(state, events)
+}
+
+/// Decides that a user is not told of `topics` any more. Again: nothing happens.
+#[must_use]
+pub fn unsubscribe(state: &User, topics: &[Topic]) -> Decided<IdentityEvent, Refusal> {
+    let before = state.notifications.clone().unwrap_or_default();
+    let mut wanted = before.clone();
+    for topic in topics {
+        match topic {
+            Topic::Asked => wanted.asked = Mailing::None,
+            Topic::Outcome => wanted.outcome = Mailing::None,
+        }
+    }
+    let events = if wanted == before { Vec::new() } else { vec![IdentityEvent::NotificationPreferencesSet(wanted)] };
+    of_user(state, events)
 }

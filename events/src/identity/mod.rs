@@ -22,8 +22,9 @@ pub use organisation::{
 pub use session::{LoginMethod, SessionEnd, SessionRevoked, SessionStarted};
 pub use template::{TemplateRetired, TemplateSet};
 pub use user::{
-    AddressVerified, AllSessionsRevoked, Channel, LockedOut, PasswordChanged, PasswordProof, PasswordResetRequested,
-    RecoveryCodeUsed, SecondFactor, SecondFactorDisabled, SecondFactorEnabled, UserRegistered, VerificationRequested,
+    AddressVerified, AllSessionsRevoked, Channel, LockedOut, Mailing, NotificationPreferencesSet, PasswordChanged,
+    PasswordProof, PasswordResetRequested, QuietHours, RecoveryCodeUsed, SecondFactor, SecondFactorDisabled,
+    SecondFactorEnabled, UserRegistered, VerificationRequested,
 };
 pub use webhook::{
     EndpointEnd, EndpointFormat, Redelivered, WebhookEndpointDisabled, WebhookEndpointEnabled, WebhookEndpointRemoved,
@@ -69,6 +70,8 @@ pub enum IdentityEvent {
     RecoveryCodeUsed(RecoveryCodeUsed),
     /// See [`LockedOut`].
     LockedOut(LockedOut),
+    /// See [`NotificationPreferencesSet`].
+    NotificationPreferencesSet(NotificationPreferencesSet),
     /// See [`OrganisationCreated`].
     OrganisationCreated(OrganisationCreated),
     /// See [`MemberAdded`].
@@ -154,6 +157,7 @@ impl HasPersonal for IdentityEvent {
             Self::AllSessionsRevoked(_)
             | Self::SecondFactorEnabled(_)
             | Self::SecondFactorDisabled(_)
+            | Self::NotificationPreferencesSet(_)
             | Self::InvitationRevoked(_)
             | Self::RoleChanged(_)
             | Self::MemberRemoved(_)

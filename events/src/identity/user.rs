@@ -119,6 +119,59 @@ pub struct RecoveryCodeUsed {
     pub address: Option<Personal<String>>,
 }
 
+/// How a user is told by mail of one kind of thing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mailing {
+    /// As soon as it happens.
+    #[default]
+    AtOnce,
+    /// Once a day, together with the rest.
+    Digest,
+    /// Not at all.
+    None,
+}
+
+/// A part of every day, in minutes since midnight of the clock on the wall. One that ends before it begins goes over midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QuietHours {
+    /// From, 0 to 1439.
+    pub from: u16,
+    /// To, 0 to 1439, and not `from`.
+    pub to: u16,
+}
+
+/// `docket.identity.notification_preferences_set.v1`: the user says how to be told by mail of consultations.
+///
+/// In place of all that was said of it before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotificationPreferencesSet {
+    /// Of what is wanted of the user.
+    pub asked: Mailing,
+    /// Of what came of what the user asked, or had a part in.
+    pub outcome: Mailing,
+    /// The time zone of the hours, by its name in the IANA database, such as `Europe/Berlin`.
+    pub time_zone: String,
+    /// The hour of the day at which the digest goes, 0 to 23.
+    pub digest_hour: u8,
+    /// When nothing goes but what is urgent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<QuietHours>,
+}
+
+impl Default for NotificationPreferencesSet {
+    /// What counts for somebody who has said nothing.
+    fn default() -> Self {
+        Self {
+            asked: Mailing::AtOnce,
+            outcome: Mailing::AtOnce,
+            time_zone: "UTC".to_owned(),
+            digest_hour: 8,
+            quiet_hours: None,
+        }
+    }
+}
+
 /// `docket.identity.locked_out.v1`: too many wrong passwords in a row; for a while none is looked at from where they came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LockedOut {

@@ -12,13 +12,13 @@ use docket_events::{
     identity::{
         AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, CalendarSet, Channel,
         EndpointEnd, EndpointFormat, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed,
-        IdentityEvent as I, InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded,
-        MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, PasswordChanged, PasswordProof,
-        PasswordResetRequested, RecoveryCodeUsed, Redelivered, Role, RoleChanged, Scope, SecondFactor,
-        SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd, SessionRevoked, SessionStarted,
-        TemplateRetired, TemplateSet, UserRegistered, VerificationRequested, WebhookEndpointDisabled,
-        WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet, WebhookRedeliveryRequested,
-        WebhookSecretRotated, WebhookTestRequested,
+        IdentityEvent as I, InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, Mailing,
+        MemberAdded, MemberEnd, MemberInvited, MemberRemoved, NotificationPreferencesSet, OrganisationCreated,
+        PasswordChanged, PasswordProof, PasswordResetRequested, QuietHours, RecoveryCodeUsed, Redelivered, Role,
+        RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd,
+        SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered, VerificationRequested,
+        WebhookEndpointDisabled, WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet,
+        WebhookRedeliveryRequested, WebhookSecretRotated, WebhookTestRequested,
     },
 };
 use serde_json::json;
@@ -185,6 +185,13 @@ fn of_users() -> Vec<I> {
         I::SecondFactorDisabled(SecondFactorDisabled { method: SecondFactor::Totp }),
         I::RecoveryCodeUsed(RecoveryCodeUsed { left: 9, address: None }),
         I::LockedOut(LockedOut { until: deadline(), address: Some(network()) }),
+        I::NotificationPreferencesSet(NotificationPreferencesSet {
+            asked: Mailing::Digest,
+            outcome: Mailing::None,
+            time_zone: "Europe/Berlin".to_owned(),
+            digest_hour: 7,
+            quiet_hours: Some(QuietHours { from: 1320, to: 420 }),
+        }),
     ]
 }
 

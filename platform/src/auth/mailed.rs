@@ -1,4 +1,5 @@
-//! Tokens that are mailed: 256 random bits, kept as a hash, used once: within half an hour, or as long as an invitation stands.
+//! Tokens that are mailed: 256 random bits, kept as a hash, used once: within half an hour, or as long as an invitation stands. Those that
+//! end mails to somebody are good for half a year, as often as they come.
 //!
 //! Owns their form and the statements that make and use them, which two roles need: whoever mails one, and whoever takes it back.
 
@@ -15,6 +16,9 @@ use crate::ids;
 
 /// How long a mailed token is valid, unless it is an invitation's.
 pub const LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// How long mails of one kind can be ended with the token that one of them bore.
+pub const UNSUBSCRIBE_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
 
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +55,24 @@ impl Purpose {
 /// # Errors
 /// When the database does not answer.
 pub async fn issue(connection: &mut PgConnection, purpose: Purpose, user: Uuid) -> Result<SecretString, sqlx::Error> {
+    issue_for(connection, purpose.name(), user, LIFETIME).await
+}
+
+async fn issue_for(
+    connection: &mut PgConnection,
+    purpose: &str,
+    user: Uuid,
+    lifetime: Duration,
+) -> Result<SecretString, sqlx::Error> {
     let token = new_token();
     sqlx::query(
         "insert into auth.mailed_token (hash, purpose, user_id, expires_at)
          values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))",
     )
     .bind(hash(&token).as_slice())
-    .bind(purpose.name())
+    .bind(purpose)
     .bind(user)
-    .bind(LIFETIME.as_secs_f64())
+    .bind(lifetime.as_secs_f64())
     .execute(connection)
     .await?;
     Ok(token)
@@ -144,6 +157,63 @@ pub async fn redeem(
         .execute(connection)
         .await?;
     Ok(true)
+}
+
+/// Which mails a token ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsubscribed {
+    /// Those about what is wanted of somebody.
+    Asked,
+    /// Those about what came of something.
+    Outcome,
+    /// Both.
+    Both,
+}
+
+impl Unsubscribed {
+    const ALL: [Self; 3] = [Self::Asked, Self::Outcome, Self::Both];
+
+    const fn purpose(self) -> &'static str {
+        match self {
+            Self::Asked => "unsubscribe_asked",
+            Self::Outcome => "unsubscribe_outcome",
+            Self::Both => "unsubscribe_both",
+        }
+    }
+}
+
+/// Makes a token that ends mails to a user; `connection` belongs to the projector's role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn issue_unsubscribe(
+    connection: &mut PgConnection,
+    which: Unsubscribed,
+    user: Uuid,
+) -> Result<SecretString, sqlx::Error> {
+    issue_for(connection, which.purpose(), user, UNSUBSCRIBE_LIFETIME).await
+}
+
+/// Whose mails a token ends, and which, as long as it is valid; `connection` belongs to the writer's role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unsubscriber(
+    connection: &mut PgConnection,
+    token: &SecretString,
+) -> Result<Option<(Uuid, Unsubscribed)>, sqlx::Error> {
+    let row: Option<(Uuid, String)> = sqlx::query_as(
+        "select user_id, purpose from auth.mailed_token
+         where hash = $1 and purpose = any ($2) and expires_at > clock_timestamp()",
+    )
+    .bind(hash(token).as_slice())
+    .bind(Unsubscribed::ALL.map(Unsubscribed::purpose).as_slice())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|(user, purpose)| {
+        let which = Unsubscribed::ALL.into_iter().find(|which| which.purpose() == purpose);
+        which.map(|which| (user, which))
+    }))
 }
 
 /// Forgets tokens that nobody can use any more, and says how many; `connection` belongs to the writer's role.

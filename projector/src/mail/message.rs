@@ -37,14 +37,16 @@ pub(super) fn message_id(from: &Address, mail: &Mail) -> String {
 /// The message as it is sent.
 pub(super) fn compose(from: &Address, checked: &Checked, now: DateTime<Utc>) -> Result<Message, ProviderError> {
     let Checked { mail, to } = checked;
-    Message::builder()
+    let mut message = Message::builder()
         .from(from.clone())
         .to(to.clone())
         .subject(mail.subject.clone())
         .date(now.into())
-        .message_id(Some(message_id(from, mail)))
-        // Nobody's absence note answers it.
-        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+        .message_id(Some(message_id(from, mail)));
+    for (name, value) in mail.headers() {
+        message = message.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+    }
+    message
         .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))
         .map_err(|_| ProviderError::Mail("no message can be made of the mail".to_owned()))
 }

@@ -59,6 +59,21 @@ pub struct Mail {
     pub text: String,
     /// What it says, for those who see HTML.
     pub html: String,
+    /// Where whoever does not want such mail any more says so with one click (RFC 8058).
+    pub unsubscribe: Option<String>,
+}
+
+impl Mail {
+    /// The headers that every provider sends beside those that it makes itself.
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        // Nobody's absence note answers it.
+        let mut headers = vec![("Auto-Submitted", "auto-generated".to_owned())];
+        if let Some(url) = &self.unsubscribe {
+            headers.push(("List-Unsubscribe", format!("<{url}>")));
+            headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+        }
+        headers
+    }
 }
 
 impl fmt::Debug for Mail {

@@ -1,6 +1,6 @@
 //! Mail through Resend: `POST /emails`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use docket_platform::{
     config::Masked,
@@ -51,7 +51,7 @@ impl Resend {
             "subject": mail.subject,
             "text": mail.text,
             "html": mail.html,
-            "headers": { "Auto-Submitted": "auto-generated" },
+            "headers": mail.headers().into_iter().collect::<BTreeMap<_, _>>(),
         });
         Ok(Request::post(format!("{}/emails", self.base.trim_end_matches('/')))
             .bearer(self.key.expose())?

@@ -1,6 +1,6 @@
 //! Mail through SendGrid: `POST /v3/mail/send`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use docket_platform::{
     clock,
@@ -55,7 +55,7 @@ impl SendGrid {
                 { "type": "text/plain", "value": mail.text },
                 { "type": "text/html", "value": mail.html },
             ],
-            "headers": { "Auto-Submitted": "auto-generated" },
+            "headers": mail.headers().into_iter().collect::<BTreeMap<_, _>>(),
             // A link that logs in is nobody else's business.
             "tracking_settings": { "click_tracking": { "enable": false, "enable_text": false }, "open_tracking": off },
         });

@@ -98,7 +98,8 @@ impl Object {
             | E::SecondFactorEnabled(_)
             | E::SecondFactorDisabled(_)
             | E::RecoveryCodeUsed(_)
-            | E::LockedOut(_) => Self::user(stream),
+            | E::LockedOut(_)
+            | E::NotificationPreferencesSet(_) => Self::user(stream),
             E::OrganisationCreated(_)
             | E::SecondFactorDemanded(_)
             | E::CalendarSet(_)
@@ -156,6 +157,7 @@ fn address(data: &IdentityEvent) -> Option<&Personal<String>> {
         | E::AllSessionsRevoked(_)
         | E::SecondFactorEnabled(_)
         | E::SecondFactorDisabled(_)
+        | E::NotificationPreferencesSet(_)
         | E::SecondFactorDemanded(_)
         | E::CalendarSet(_)
         | E::RoleChanged(_)

@@ -61,7 +61,8 @@ impl Projection for Directory {
             | E::PasswordChanged(_)
             | E::AllSessionsRevoked(_)
             | E::SecondFactorEnabled(_)
-            | E::SecondFactorDisabled(_) => batch.accounts.fold(event, data),
+            | E::SecondFactorDisabled(_)
+            | E::NotificationPreferencesSet(_) => batch.accounts.fold(event, data),
             E::SessionStarted(_) | E::SessionRevoked(_) => batch.sessions.fold(event, data),
             E::ApiKeyCreated(_) | E::ApiKeyRotated(_) | E::ApiKeyRevoked(_) => batch.api_keys.fold(event, data),
             E::MemberInvited(_) | E::InvitationRevoked(_) | E::InvitationAccepted(_) => {

@@ -1,4 +1,4 @@
-//! Intents as operators see them: what waits, what is given up, and trying that again.
+//! Intents, and notices that wait for their letters, as operators see them: what waits, what is given up, and trying that again.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
+use super::notices::LETTERS;
 use crate::metrics;
 
 /// For how long what is done is remembered.
@@ -70,18 +71,25 @@ pub struct Entry {
     pub outcome: Option<String>,
 }
 
-/// The oldest `limit` intents in `state` of one reactor, or of all; `pool` belongs to the projector's role.
+/// The oldest `limit` intents in `state` of one reactor, or of all; notices are listed as those of `letters`. `pool` belongs to the projector's role.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list(pool: &PgPool, state: State, reactor: Option<&str>, limit: u32) -> Result<Vec<Entry>, sqlx::Error> {
     let rows = sqlx::query(
-        "select id, reactor, event_id, target, state, attempts, noted_at, due_at, outcome from react.intent
-         where state = $1 and ($2::text is null or reactor = $2) order by noted_at, id limit $3",
+        "(select id, reactor, event_id, target, state, attempts, noted_at, due_at, outcome from react.intent
+          where state = $1 and ($2::text is null or reactor = $2) order by noted_at, id limit $3)
+         union all
+         (select n.id, $4, n.event_id, n.kind || ' to ' || n.user_id, n.state, n.attempts, n.noted_at,
+                 coalesce(nullif(r.due_at, 'infinity'), n.noted_at), n.outcome
+          from react.notice n left join react.reader r on r.user_id = n.user_id
+          where n.state = $1 and ($2::text is null or $2 = $4) order by n.noted_at, n.id limit $3)
+         order by noted_at, id limit $3",
     )
     .bind(state.name())
     .bind(reactor)
     .bind(i64::from(limit))
+    .bind(LETTERS)
     .fetch_all(pool)
     .await?;
     let entry = |row: sqlx::postgres::PgRow| {
@@ -115,7 +123,25 @@ pub async fn retry(pool: &PgPool, id: Option<Uuid>, reactor: Option<&str>) -> Re
     .bind(reactor)
     .execute(pool)
     .await?;
-    Ok(done.rows_affected())
+    // The readers are looked at once more: whoever has the claim sees them anyway.
+    let letters: i64 = sqlx::query_scalar(
+        "with again as (
+             update react.notice set state = 'pending', attempts = 0, settled_at = null
+             where state = 'dead' and ($1::uuid is null or id = $1) and ($2::text is null or $2 = $3)
+             returning user_id
+         ), readers as (
+             insert into react.reader (user_id) select distinct user_id from again order by user_id
+             on conflict (user_id) do update set attempts = case when reader.claim is null then 0 else reader.attempts end,
+                 due_at = case when reader.claim is null then clock_timestamp() else reader.due_at end
+         )
+         select count(*) from again",
+    )
+    .bind(id)
+    .bind(reactor)
+    .bind(LETTERS)
+    .fetch_one(pool)
+    .await?;
+    Ok(done.rows_affected() + letters.unsigned_abs())
 }
 
 /// Forgets what was done longer ago than `kept`; answers how many.
@@ -124,23 +150,32 @@ pub async fn retry(pool: &PgPool, id: Option<Uuid>, reactor: Option<&str>) -> Re
 /// When the database does not answer.
 pub async fn trim(pool: &PgPool, kept: Duration) -> Result<u64, sqlx::Error> {
     let mut total = 0;
-    loop {
-        let deleted = sqlx::query(
-            "delete from react.intent where ctid = any (array(
-                 select ctid from react.intent
-                 where state = 'done' and settled_at < clock_timestamp() - make_interval(secs => $1) limit $2))",
-        )
-        .bind(kept.as_secs_f64())
-        .bind(CHUNK)
-        .execute(pool)
-        .await?
-        .rows_affected();
-        total += deleted;
-        if deleted < CHUNK as u64 {
-            return Ok(total);
+    for statement in OLD {
+        loop {
+            let deleted =
+                sqlx::query(statement).bind(kept.as_secs_f64()).bind(CHUNK).execute(pool).await?.rows_affected();
+            total += deleted;
+            if deleted < CHUNK as u64 {
+                break;
+            }
         }
     }
+    Ok(total)
 }
+
+/// Intents and notices that were settled long ago, and readers for whom nothing waits and who need no rest.
+const OLD: [&str; 3] = [
+    "delete from react.intent where ctid = any (array(
+         select ctid from react.intent
+         where state = 'done' and settled_at < clock_timestamp() - make_interval(secs => $1) limit $2))",
+    "delete from react.notice where ctid = any (array(
+         select ctid from react.notice
+         where state = 'done' and settled_at < clock_timestamp() - make_interval(secs => $1) limit $2))",
+    "delete from react.reader where ctid = any (array(
+         select ctid from react.reader
+         where claim is null and due_at = 'infinity' and rests < clock_timestamp() - make_interval(secs => $1) limit $2
+         for update skip locked))",
+];
 
 /// Forgets and counts until the shutdown.
 pub(crate) async fn keep(pool: PgPool, shutdown: Shutdown) {
@@ -174,5 +209,13 @@ async fn count(pool: &PgPool) -> Result<(), sqlx::Error> {
         metrics::get().intents.with_label_values(&[reactor.as_str(), "pending"]).set(pending);
         metrics::get().intents.with_label_values(&[reactor.as_str(), "dead"]).set(dead);
     }
+    let (pending, dead): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from react.notice where state = 'pending'),
+                (select count(*) from react.notice where state = 'dead')",
+    )
+    .fetch_one(pool)
+    .await?;
+    metrics::get().intents.with_label_values(&[LETTERS, "pending"]).set(pending);
+    metrics::get().intents.with_label_values(&[LETTERS, "dead"]).set(dead);
     Ok(())
 }

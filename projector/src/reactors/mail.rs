@@ -129,7 +129,7 @@ impl Postman {
             Written::Moot(why) => return Ok(Delivered::Moot(why)),
         };
         let Rendered { subject, text, html } = render(&letter, to.name.as_deref(), &self.installation);
-        let mail = Mail { id: delivery.id, to, subject, text, html };
+        let mail = Mail { id: delivery.id, to, subject, text, html, unsubscribe: None };
         let sent = self.mailer.send(&mail).await?;
         Ok(Delivered::By(format!("{} as {}", sent.provider, sent.id)))
     }

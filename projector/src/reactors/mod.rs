@@ -9,6 +9,7 @@
 //! | running all of it | `run` |
 //! | listing them, and trying dead ones again | `deliveries` |
 //! | endpoints that are told, with an order and a queue of its own | [`webhook`] |
+//! | people who are told of consultations, one letter after another | [`notices`] |
 //!
 //! The log is read by the same engine as for projections, over the schema `react`. A reactor begins where the log ends when it is
 //! registered, notes what it has to do in the transaction that moves its checkpoint, and delivers from there. An intent names its
@@ -20,6 +21,7 @@ mod delivery;
 mod intents;
 
 mod mail;
+pub mod notices;
 mod reactor;
 mod run;
 pub mod webhook;
@@ -28,6 +30,7 @@ pub use backoff::Patience;
 pub use delivery::{Deliverer, Dispatch};
 pub use intents::register;
 pub use mail::{MAIL, Postman};
+pub use notices::{Correspondence, Letters, NOTICES, Noter};
 pub use reactor::{Delivered, Delivery, DeliveryError, React, Reactor, Target};
 pub(crate) use run::Reacting;
 pub use webhook::{WEBHOOKS, Webhooks};
@@ -35,4 +38,4 @@ pub use webhook::{WEBHOOKS, Webhooks};
 use crate::projection::Registry;
 
 /// The reactors of this release. What they want is noted by every projector, whether or not it has somebody who delivers.
-pub static REACTORS: Registry = &[&MAIL, &WEBHOOKS];
+pub static REACTORS: Registry = &[&MAIL, &NOTICES, &WEBHOOKS];

@@ -14,6 +14,7 @@ use super::{
     deliveries,
     delivery::{Deliverer, Dispatch},
     intents,
+    notices::{Correspondence, Letters},
     webhook::{self, Persistence, Webhooks},
 };
 use crate::{
@@ -35,6 +36,8 @@ pub(crate) struct Reacting<R> {
     pub(crate) patience: Patience,
     /// Who tells endpoints; none: nobody here does, and it waits for a process that does.
     pub(crate) webhooks: Option<(Webhooks, Persistence)>,
+    /// Who writes to people here, and how long each is left alone after a letter; none: likewise.
+    pub(crate) letters: Option<(Letters, Duration)>,
 }
 
 impl<R: Reader> Reacting<R> {
@@ -45,7 +48,7 @@ impl<R: Reader> Reacting<R> {
         declines: mpsc::UnboundedSender<ShardId>,
         shutdown: &Shutdown,
     ) {
-        let Self { pool, vault, reader, deliverers, options, patience, webhooks } = self;
+        let Self { pool, vault, reader, deliverers, options, patience, webhooks, letters } = self;
         if !registered(&pool, shutdown).await {
             return;
         }
@@ -55,9 +58,15 @@ impl<R: Reader> Reacting<R> {
             .with_options(options)
             .with_declines(declines);
         let dispatch = Dispatch::new(pool.clone(), vault.clone(), deliverers, patience);
+        let writing = async {
+            if let Some((letters, interval)) = letters {
+                let writer = Correspondence::new(pool.clone(), vault.clone(), letters, patience, interval);
+                writer.run(bell.clone(), shutdown.clone()).await;
+            }
+        };
         let telling = async {
             if let Some((webhooks, persistence)) = webhooks {
-                let dispatch = webhook::Dispatch::new(pool.clone(), vault, webhooks, persistence);
+                let dispatch = webhook::Dispatch::new(pool.clone(), vault.clone(), webhooks, persistence);
                 let kept = webhook::keep(pool.clone(), shutdown.clone());
                 tokio::join!(dispatch.run(bell.clone(), shutdown.clone()), kept);
             }
@@ -66,6 +75,7 @@ impl<R: Reader> Reacting<R> {
             runtime::work(engine, held, shutdown.clone()),
             dispatch.run(bell.clone(), shutdown.clone()),
             telling,
+            writing,
             deliveries::keep(pool.clone(), shutdown.clone()),
         );
     }

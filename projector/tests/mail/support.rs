@@ -46,6 +46,7 @@ pub(crate) fn mail() -> Mail {
         subject: "Your code ✓".to_owned(),
         text: "Follow s3cret-link\n.\n..\nÄ\n".to_owned(),
         html: "<p>Follow <a href=\"https://docket.example/s3cret-link\">Ä</a></p>\n".to_owned(),
+        unsubscribe: None,
     }
 }
 

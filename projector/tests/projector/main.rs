@@ -6,6 +6,7 @@
 
 mod letters;
 mod modes;
+mod notices;
 mod order;
 mod people;
 mod poison;
@@ -14,6 +15,8 @@ mod rebuild;
 mod receiver;
 mod relay;
 mod runtime;
+#[path = "../mail/server.rs"]
+mod server;
 mod support;
 mod upkeep;
 mod webhooks;

@@ -8,8 +8,8 @@ use docket_events::{
         AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, Channel, EndpointEnd,
         EndpointFormat, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed,
         IdentityEvent as E, InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded,
-        MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, PasswordChanged, PasswordProof,
-        PasswordResetRequested, RecoveryCodeUsed, Redelivered, Role, RoleChanged, Scope, SecondFactor,
+        MemberEnd, MemberInvited, MemberRemoved, NotificationPreferencesSet, OrganisationCreated, PasswordChanged,
+        PasswordProof, PasswordResetRequested, RecoveryCodeUsed, Redelivered, Role, RoleChanged, Scope, SecondFactor,
         SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd, SessionRevoked, SessionStarted,
         TemplateRetired, TemplateSet, UserRegistered, VerificationRequested, WebhookEndpointDisabled,
         WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet, WebhookRedeliveryRequested,
@@ -96,6 +96,7 @@ fn person(n: u128) -> Vec<E> {
         events.push(E::RecoveryCodeUsed(RecoveryCodeUsed { left: 9, address: None }));
     }
     if n == 3 {
+        events.push(E::NotificationPreferencesSet(NotificationPreferencesSet::default()));
         events.push(E::SecondFactorDisabled(SecondFactorDisabled { method }));
         events.push(E::AllSessionsRevoked(AllSessionsRevoked { kept: session(3) }));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use docket_log::{Mode, in_both_modes};
 use docket_platform::Shutdown;
-use docket_projector::Config;
+use docket_projector::{Config, Telling};
 use tokio::sync::watch;
 
 use crate::{
@@ -117,7 +117,7 @@ async fn the_worker_survives_the_loss_of_its_connections_and_shares_with_another
                 installation,
                 log,
                 (&journal, &read),
-                (Vec::new(), None),
+                Telling::default(),
                 &shutdown,
             )
             .await

@@ -27,7 +27,7 @@ use docket_platform::{
     webhook::Secret,
 };
 use docket_projector::{
-    Config, Pauses,
+    Config, Pauses, Telling,
     reactors::{REACTORS, Webhooks, register},
 };
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ impl Post {
             let store = Store::open(&database, pool, installation, journal.clone(), StoreOptions::default());
             let webhooks = Webhooks { outgoing, store, url: "https://docket.example.org".to_owned() };
             let log = (None, watch::channel(Mode::Journal).1);
-            let told = (Vec::new(), Some(webhooks));
+            let told = Telling { webhooks: Some(webhooks), ..Telling::default() };
             docket_projector::run(config, &database, installation, log, (&journal, &read), told, &stop)
                 .await
                 .expect("ran");

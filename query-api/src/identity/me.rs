@@ -2,8 +2,9 @@
 //!
 //! Owns what is shown to people of themselves alone: where else they belong, and how their account stands.
 
-use async_graphql::{Context, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
+use docket_events::identity::{Mailing as Told, NotificationPreferencesSet};
 use docket_log::Position;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -37,6 +38,57 @@ pub struct Me {
     second_factor: Option<bool>,
     /// Whether the user has shown that the address is theirs; null likewise.
     email_verified: Option<bool>,
+    /// How the user wants to be told by mail of consultations; null likewise.
+    notifications: Option<NotificationPreferences>,
+}
+
+/// How somebody is told of one kind of thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Told")]
+pub enum Mailing {
+    /// As soon as it happens; what comes within a few minutes after a mail goes as one.
+    AtOnce,
+    /// Once a day, together with the rest.
+    Digest,
+    /// Not at all.
+    None,
+}
+
+/// How somebody wants to be told by mail.
+#[derive(Debug, Clone, SimpleObject)]
+struct NotificationPreferences {
+    /// Of what is wanted of one.
+    asked: Mailing,
+    /// Of what came of what one asked, or had a part in.
+    outcome: Mailing,
+    /// The time zone of the hours.
+    time_zone: String,
+    /// The hour of the day at which the digest goes.
+    digest_hour: u8,
+    /// When nothing goes but what is urgent; null: never.
+    quiet_hours: Option<QuietHours>,
+}
+
+/// A part of every day, as the clock on the wall shows it. One that ends before it begins goes over midnight.
+#[derive(Debug, Clone, SimpleObject)]
+struct QuietHours {
+    /// From, `HH:MM`.
+    from: String,
+    /// To, likewise.
+    to: String,
+}
+
+impl From<NotificationPreferencesSet> for NotificationPreferences {
+    fn from(set: NotificationPreferencesSet) -> Self {
+        let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        Self {
+            asked: set.asked.into(),
+            outcome: set.outcome.into(),
+            time_zone: set.time_zone,
+            digest_hour: set.digest_hour,
+            quiet_hours: set.quiet_hours.map(|hours| QuietHours { from: time(hours.from), to: time(hours.to) }),
+        }
+    }
 }
 
 /// An organisation that one belongs to.
@@ -65,8 +117,10 @@ impl MeQuery {
         let asker = Asker::of(context)?;
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         let asked = |field| context.look_ahead().field(field).exists();
-        let own =
-            Own { organisations: asked("organisations"), account: asked("secondFactor") || asked("emailVerified") };
+        let own = Own {
+            organisations: asked("organisations"),
+            account: ["secondFactor", "emailVerified", "notifications"].into_iter().any(asked),
+        };
         me(asker, own, &wanted).await.map_err(error::from_read)
     }
 }
@@ -108,8 +162,9 @@ async fn me(asker: &Asker, own: Own, wanted: &Position) -> Result<Me, ReadError>
         role: principal.role.into(),
         organisation: Organisation { id: principal.tenant, name: organisation },
         organisations,
-        second_factor: account.map(|account| account.second_factor),
-        email_verified: account.map(|account| account.verified),
+        second_factor: account.as_ref().map(|account| account.second_factor),
+        email_verified: account.as_ref().map(|account| account.verified),
+        notifications: account.map(|account| account.notifications()),
     })
 }
 
@@ -146,10 +201,20 @@ async fn memberships(connection: &mut PgConnection, user: Uuid) -> Result<Vec<Me
     Ok(rows.into_iter().map(membership).collect())
 }
 
-#[derive(Clone, Copy, sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 struct Account {
     verified: bool,
     second_factor: bool,
+    notifications: Option<String>,
+}
+
+impl Account {
+    /// The default where nothing was said, or a newer release said what this one cannot read.
+    fn notifications(&self) -> NotificationPreferences {
+        let said: Option<NotificationPreferencesSet> =
+            self.notifications.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        said.unwrap_or_default().into()
+    }
 }
 
 async fn account(asker: &Asker, wanted: &Position) -> Result<Option<Account>, ReadError> {
@@ -159,7 +224,7 @@ async fn account(asker: &Asker, wanted: &Position) -> Result<Option<Account>, Re
     let read = async {
         read::as_person(&mut entered.tx, principal.id).await?;
         sqlx::query_as(
-            "select verified_at is not null as verified, second_factor_at is not null as second_factor
+            "select verified_at is not null as verified, second_factor_at is not null as second_factor, notifications
              from read.account where user_id = $1",
         )
         .bind(principal.id)

@@ -23,14 +23,15 @@ pub(super) fn write(page: &Page) -> String {
         body.push_str(&paragraph(pieces));
     }
     body.push_str(&facts(&page.facts));
+    body.push_str(&items(&page.items));
     if let Some(action) = &page.action {
         body.push_str(&button(action.label, &action.link));
     }
     for pieces in &page.after {
         body.push_str(&paragraph(pieces));
     }
-    let (subject, preview, footer) =
-        (escape(&super::one_line(&page.subject)), escape(page.preview), inline(&page.footer));
+    let footer = page.footer.iter().map(|pieces| inline(pieces)).collect::<Vec<_>>().join("<br>\n");
+    let (subject, preview) = (escape(&super::one_line(&page.subject)), escape(page.preview));
     format!(
         r#"<!DOCTYPE html>
 <html lang="en">
@@ -69,6 +70,7 @@ fn inline(pieces: &[Piece]) -> String {
     let piece = |piece: &Piece| match piece {
         Piece::Words(text) => escape(text),
         Piece::Name(text) => format!("<bdi>{}</bdi>", escape(text)),
+        Piece::Link(label, link) => anchor(label, link),
     };
     pieces.iter().map(piece).collect()
 }
@@ -93,10 +95,30 @@ fn facts(facts: &[(&'static str, String)]) -> String {
     table
 }
 
+fn is_web(link: &str) -> bool {
+    link.starts_with("https://") || link.starts_with("http://")
+}
+
+/// What is no web address is no link.
+fn anchor(label: &str, link: &str) -> String {
+    match is_web(link) {
+        true => format!("<a class=\"link\" href=\"{}\" style=\"color:#1f5fd1\">{}</a>", escape(link), escape(label)),
+        false => escape(label),
+    }
+}
+
+fn items(items: &[super::Item]) -> String {
+    let item = |item: &super::Item| {
+        let open = anchor("Open", &item.link);
+        format!("<p style=\"margin:0 0 12px\">{} · {open}</p>\n", inline(&item.line))
+    };
+    items.iter().map(item).collect()
+}
+
 /// The link as a button, and once more as it is: for whoever wants to see it first, or to copy it.
 fn button(label: &str, link: &str) -> String {
     let shown = escape(link);
-    if !(link.starts_with("https://") || link.starts_with("http://")) {
+    if !is_web(link) {
         return format!("<p style=\"margin:0 0 16px\">{label}: {shown}</p>\n");
     }
     format!(

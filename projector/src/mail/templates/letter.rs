@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Action, Installation, Page, Paragraph, Piece, name, words};
+use super::{
+    Action, Installation, Page, Paragraph, Piece, name,
+    notice::{self, Ends, Notice},
+    words,
+};
 
 /// A letter. Links are whole and ours; names, roles, addresses and agents are as somebody gave them.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +60,22 @@ pub enum Letter {
         /// Sets another.
         link: String,
     },
+    /// One thing that concerns the reader.
+    Notice {
+        /// What.
+        notice: Box<Notice>,
+        /// How there are no more of these.
+        ends: Ends,
+    },
+    /// Several.
+    Digest {
+        /// Those that are told in full, at most [`LISTED`](super::LISTED).
+        notices: Vec<Notice>,
+        /// How many there are besides.
+        more: usize,
+        /// How there are no more of these.
+        ends: Ends,
+    },
 }
 
 impl std::fmt::Debug for Letter {
@@ -66,17 +86,23 @@ impl std::fmt::Debug for Letter {
             Self::Invitation { .. } => "Invitation",
             Self::NewSignIn { .. } => "NewSignIn",
             Self::PasswordChanged { .. } => "PasswordChanged",
+            Self::Notice { .. } => "Notice",
+            Self::Digest { .. } => "Digest",
         })
     }
 }
 
 impl Letter {
     pub(super) fn page(&self, to: Option<&str>, installation: &Installation) -> Page {
-        let body = self.body();
-        Page { greeting: greeting(to), footer: vec![words("Sent by Docket at "), name_of(installation)], ..body }
+        let body = self.body(installation);
+        let footer = match body.footer.is_empty() {
+            true => vec![vec![words("Sent by Docket at "), name_of(installation)]],
+            false => body.footer,
+        };
+        Page { greeting: greeting(to), footer, ..body }
     }
 
-    fn body(&self) -> Page {
+    fn body(&self, installation: &Installation) -> Page {
         match self {
             Self::VerifyAddress { link, valid } => verify_address(link, *valid),
             Self::ResetPassword { link, valid } => reset_password(link, *valid),
@@ -85,6 +111,8 @@ impl Letter {
             }
             Self::NewSignIn { at, address, agent, link } => new_sign_in(*at, address, agent, link),
             Self::PasswordChanged { at, address, link } => password_changed(*at, address.as_deref(), link),
+            Self::Notice { notice, ends } => notice::single(notice, ends, installation),
+            Self::Digest { notices, more, ends } => notice::digest(notices, *more, ends, installation),
         }
     }
 }
@@ -159,13 +187,14 @@ fn password_changed(at: DateTime<Utc>, address: Option<&str>, link: &str) -> Pag
     }
 }
 
-fn page(subject: impl Into<String>) -> Page {
+pub(super) fn page(subject: impl Into<String>) -> Page {
     Page {
         subject: subject.into(),
         preview: "",
         greeting: Vec::new(),
         before: Vec::new(),
         facts: Vec::new(),
+        items: Vec::new(),
         action: None,
         after: Vec::new(),
         footer: Vec::new(),
@@ -179,24 +208,25 @@ fn greeting(to: Option<&str>) -> Paragraph {
     }
 }
 
-fn name_of(installation: &Installation) -> Piece {
+pub(super) fn name_of(installation: &Installation) -> Piece {
     words(super::one_line(&installation.url))
 }
 
-fn says(text: impl Into<String>) -> Paragraph {
+pub(super) fn says(text: impl Into<String>) -> Paragraph {
     vec![words(text)]
 }
 
-fn plain(paragraph: &[Piece]) -> String {
+pub(super) fn plain(paragraph: &[Piece]) -> String {
     paragraph
         .iter()
         .map(|piece| match piece {
             Piece::Words(text) | Piece::Name(text) => text.as_str(),
+            Piece::Link(label, _) => label,
         })
         .collect()
 }
 
-fn when(at: DateTime<Utc>) -> String {
+pub(crate) fn when(at: DateTime<Utc>) -> String {
     at.format("%-d %B %Y, %H:%M UTC").to_string()
 }
 

@@ -1,17 +1,20 @@
 //! The letters that Docket writes, as HTML and as text.
 //!
-//! Pure: the same letter gives the same texts. What a letter says stands once, in `letter`; `html` and `text` give it its looks. What
+//! Pure: the same letter gives the same texts. What a letter says stands once, in `letter` and `notice`; `html` and `text` give it its looks. What
 //! people and programs named (names, roles, agents) goes through `neutral` first, and is escaped where HTML is written.
 
 mod html;
 mod letter;
 mod neutral;
+mod notice;
 mod text;
 
 use std::fmt;
 
 pub use letter::Letter;
+pub(crate) use letter::when;
 pub use neutral::one_line;
+pub use notice::{Ends, LISTED, Notice};
 
 /// The installation that writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +55,16 @@ struct Page {
     greeting: Paragraph,
     before: Vec<Paragraph>,
     facts: Vec<(&'static str, String)>,
+    items: Vec<Item>,
     action: Option<Action>,
     after: Vec<Paragraph>,
-    footer: Paragraph,
+    footer: Vec<Paragraph>,
+}
+
+/// One of several things, and where it is.
+struct Item {
+    line: Paragraph,
+    link: String,
 }
 
 /// Where the reader may go.
@@ -71,6 +81,8 @@ enum Piece {
     Words(String),
     /// What somebody else named: already one harmless line, not yet escaped.
     Name(String),
+    /// A link of ours, by its label.
+    Link(&'static str, String),
 }
 
 fn words(text: impl Into<String>) -> Piece {

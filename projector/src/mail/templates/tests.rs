@@ -2,7 +2,9 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use super::{Installation, Letter, Rendered, render};
+use docket_domain::notice::Kind;
+
+use super::{Ends, Installation, Letter, Notice, Rendered, render};
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
@@ -28,8 +30,36 @@ fn invitation(by: &str, organisation: &str) -> Letter {
     }
 }
 
-fn letters() -> [(&'static str, Letter); 5] {
-    [
+fn notice(kind: Kind, title: &str) -> Notice {
+    Notice {
+        kind,
+        title: title.to_owned(),
+        organisation: "Harbour & Sons".to_owned(),
+        by: Some("Grace H.".to_owned()),
+        facts: vec![("Until", "5 March 2026, 08:04 UTC".to_owned())],
+        link: "https://docket.example.com/consultations/7".to_owned(),
+    }
+}
+
+fn ends() -> Ends {
+    Ends {
+        unsubscribe: Some(link("api/v1/notifications/unsubscribe")),
+        settings: "https://docket.example.com/settings/notifications".to_owned(),
+    }
+}
+
+fn single(kind: Kind) -> Letter {
+    Letter::Notice { notice: Box::new(notice(kind, "Merge the release branch?")), ends: ends() }
+}
+
+fn digest(listed: usize, more: usize) -> Letter {
+    let kinds = [Kind::Asked, Kind::Decided, Kind::WebhookDisabled];
+    let notices = (0..listed).map(|n| notice(kinds[n % 3], &format!("Case {n}"))).collect();
+    Letter::Digest { notices, more, ends: ends() }
+}
+
+fn letters() -> Vec<(&'static str, Letter)> {
+    vec![
         ("verify-address", Letter::VerifyAddress { link: link("verify"), valid: HALF_AN_HOUR }),
         ("reset-password", Letter::ResetPassword { link: link("reset"), valid: HALF_AN_HOUR }),
         ("invitation", invitation("Grace H.", "Harbour & Sons")),
@@ -46,6 +76,9 @@ fn letters() -> [(&'static str, Letter); 5] {
             "password-changed",
             Letter::PasswordChanged { at: at(), address: Some("192.0.2.7".to_owned()), link: link("reset") },
         ),
+        ("asked", single(Kind::Asked)),
+        ("decided", single(Kind::Decided)),
+        ("webhook-disabled", single(Kind::WebhookDisabled)),
     ]
 }
 
@@ -64,6 +97,31 @@ fn every_letter_is_as_it_was() {
         let Rendered { subject, text, html } = render(&letter, Some("Ada"), &installation());
         golden(name, "txt", &format!("Subject: {subject}\n\n{text}"));
         golden(name, "html", &html);
+    }
+    let Rendered { subject, text, html } = render(&digest(3, 2), Some("Ada"), &installation());
+    golden("digest", "txt", &format!("Subject: {subject}\n\n{text}"));
+    golden("digest", "html", &html);
+}
+
+#[test]
+fn a_digest_lists_so_many_and_counts_the_rest() {
+    let Rendered { subject, text, html } = render(&digest(60, 427), None, &installation());
+    assert_eq!(subject, "487 notices from Docket");
+    assert!(text.contains("And 437 more.") && html.contains("And 437 more."), "{text}");
+    assert!(text.contains("Case 49 (") && !text.contains("Case 50 ("), "{text}");
+    assert_eq!(html.matches("/consultations/7\"").count(), super::LISTED);
+}
+
+#[test]
+fn a_letter_says_why_one_gets_it_and_how_it_ends() {
+    for (letter, why) in [(single(Kind::Reminded), "wanted of you"), (single(Kind::TimedOut), "had a part in")] {
+        let Rendered { text, html, .. } = render(&letter, None, &installation());
+        let (_, footer) = text.split_once("\n-- \n").expect("a footer");
+        assert!(footer.contains(why) && footer.contains("unsubscribe?token=abc&x=1"), "{footer}");
+        assert!(
+            footer.contains("/settings/notifications") && html.contains("unsubscribe?token=abc&amp;x=1\""),
+            "{html}"
+        );
     }
 }
 

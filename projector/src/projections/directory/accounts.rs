@@ -1,4 +1,5 @@
-//! A row per user: what was shown of the address, the second factor, and when sessions were last ended all at once.
+//! A row per user: what was shown of the address, the second factor, when sessions were last ended all at once, and how
+//! the user wants to be told by mail.
 
 use std::collections::BTreeMap;
 
@@ -25,20 +26,23 @@ pub(in crate::projections) struct Account {
     verified_at: Option<DateTime<Utc>>,
     second_factor: Option<Option<DateTime<Utc>>>,
     sessions_ended: Option<(u64, Option<Uuid>)>,
+    /// As JSON.
+    notifications: Option<String>,
 }
 
 const NEW: &str = "insert into {schema}.account_v1 (user_id, shard)
      select * from unnest($1::uuid[], $2::smallint[])
      on conflict (user_id) do update set shard = excluded.shard, verified_at = null, second_factor_at = null,
-         sessions_ended = 0, session_kept = null";
+         sessions_ended = 0, session_kept = null, notifications = null";
 
 const CHANGED: &str = "update {schema}.account_v1 a set
          verified_at = coalesce(p.verified_at, a.verified_at),
          second_factor_at = case when p.factor then p.second_factor_at else a.second_factor_at end,
          sessions_ended = coalesce(p.sessions_ended, a.sessions_ended),
-         session_kept = case when p.sessions_ended is null then a.session_kept else p.session_kept end
-     from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::timestamptz[], $5::bigint[], $6::uuid[])
-         as p (user_id, verified_at, factor, second_factor_at, sessions_ended, session_kept)
+         session_kept = case when p.sessions_ended is null then a.session_kept else p.session_kept end,
+         notifications = coalesce(p.notifications, a.notifications)
+     from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::timestamptz[], $5::bigint[], $6::uuid[], $7::text[])
+         as p (user_id, verified_at, factor, second_factor_at, sessions_ended, session_kept, notifications)
      where a.user_id = p.user_id";
 
 impl Accounts {
@@ -54,6 +58,9 @@ impl Accounts {
             }
             IdentityEvent::AllSessionsRevoked(AllSessionsRevoked { kept }) => {
                 account.sessions_ended = Some((event.version, Some(*kept)));
+            }
+            IdentityEvent::NotificationPreferencesSet(wanted) => {
+                account.notifications = serde_json::to_string(wanted).ok();
             }
             _ => {}
         }
@@ -87,6 +94,7 @@ impl Accounts {
                     .map(|(_, account)| account.sessions_ended.and_then(|(_, kept)| kept))
                     .collect::<Vec<_>>(),
             )
+            .bind(changed.iter().map(|(_, account)| account.notifications.as_deref()).collect::<Vec<_>>())
             .execute(connection)
             .await?;
         all_there(done.rows_affected(), changed.len(), "accounts")

@@ -1,0 +1,99 @@
+//! What notices are about, read from the journal whenever it is asked: it says what is true now.
+
+use std::collections::{BTreeSet, HashMap};
+
+use docket_domain::{
+    Aggregate, At,
+    consultation::Consultation,
+    identity::{Organisation, User},
+    webhook::Webhooks,
+};
+use docket_events::{Category, Event, Recorded, consultation::ConsultationEvent, identity::IdentityEvent};
+use docket_log::{Vault, journal};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::Unsaid;
+
+/// A consultation, and all that happened to it. Personal fields are sealed.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    /// The ids of the events.
+    pub(super) ids: Vec<Uuid>,
+    pub(super) events: Vec<ConsultationEvent>,
+    pub(super) state: Consultation,
+}
+
+impl Story {
+    pub(super) fn event(&self, id: Uuid) -> Option<&ConsultationEvent> {
+        let place = self.ids.iter().position(|known| *known == id)?;
+        self.events.get(place)
+    }
+}
+
+/// The webhooks of an organisation, and the events that notices are about. URLs are sealed.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    pub(super) events: HashMap<Uuid, IdentityEvent>,
+    pub(super) state: Webhooks,
+}
+
+/// Consultations by id. What a newer release wrote, or nobody can read, says nothing.
+pub(super) async fn consultations(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap<Uuid, Story>, Unsaid> {
+    let mut found: HashMap<Uuid, Story> = HashMap::new();
+    for event in journal::streams_events(pool, ids).await? {
+        let Ok(Event::Consultation(data)) = decode(&event) else { continue };
+        let story = found.entry(event.stream.id).or_default();
+        story.state.evolve(&data, at(&event));
+        story.ids.push(event.id);
+        story.events.push(data);
+    }
+    Ok(found)
+}
+
+/// Organisations by id.
+pub(super) async fn organisations(pool: &PgPool, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, Organisation>, Unsaid> {
+    let ids: Vec<Uuid> = ids.iter().copied().collect();
+    let mut found: HashMap<Uuid, Organisation> = HashMap::new();
+    for event in journal::streams_events(pool, &ids).await? {
+        let Ok(Event::Identity(data)) = decode(&event) else { continue };
+        found.entry(event.stream.id).or_default().evolve(&data, at(&event));
+    }
+    Ok(found)
+}
+
+/// Webhooks by their stream.
+pub(super) async fn endpoints(pool: &PgPool, streams: &[Uuid]) -> Result<HashMap<Uuid, Endpoints>, Unsaid> {
+    let mut found: HashMap<Uuid, Endpoints> = HashMap::new();
+    for event in journal::streams_events(pool, streams).await? {
+        let Ok(Event::Identity(data)) = decode(&event) else { continue };
+        let endpoints = found.entry(event.stream.id).or_default();
+        endpoints.state.evolve(&data, at(&event));
+        endpoints.events.insert(event.id, data);
+    }
+    Ok(found)
+}
+
+/// A user, with name and address opened as far as the key still exists.
+pub(super) async fn user(pool: &PgPool, vault: &Vault, id: Uuid) -> Result<User, Unsaid> {
+    let mut user = User::default();
+    for event in journal::streams_events(pool, &[id]).await? {
+        let Ok(Event::Identity(data)) = decode(&event) else { continue };
+        user.evolve(&data, at(&event));
+    }
+    vault.open(std::slice::from_mut(&mut user)).await?;
+    Ok(user)
+}
+
+fn decode(event: &Recorded) -> Result<Event, docket_events::DecodeError> {
+    Event::decode(event.stream.category, &event.event_type, &event.data)
+}
+
+const fn at(event: &Recorded) -> At {
+    At { version: event.version, time: event.time }
+}
+
+/// The category of a column.
+pub(super) const fn is_consultation(category: i16) -> bool {
+    category == Category::Consultation.code()
+}
