@@ -72,6 +72,25 @@ async fn sendgrid_is_told_all_of_a_mail_and_to_follow_nobody() {
     logs.assert_private("");
 }
 
+#[tokio::test]
+async fn a_mail_that_can_be_ended_says_so_through_every_provider() {
+    let end = "https://docket.example/api/v1/notifications/unsubscribe?token=s3cret-link";
+    let one = json!({ "Auto-Submitted": "auto-generated" });
+    let both = json!({
+        "Auto-Submitted": "auto-generated",
+        "List-Unsubscribe": format!("<{end}>"),
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    });
+    for (kind, name) in [(Kind::Resend, "resend"), (Kind::SendGrid, "sendgrid")] {
+        let api = Api::start(kind).await;
+        let mailer = through(&api, name, "30s");
+        mailer.send(&mail()).await.expect("taken");
+        mailer.send(&Mail { unsubscribe: Some(end.to_owned()), ..mail() }).await.expect("taken");
+        let requests = api.requests();
+        assert_eq!((&requests[0].1["headers"], &requests[1].1["headers"]), (&one, &both), "{name}");
+    }
+}
+
 /// Whether it is for good, and whether the provider says when to come back.
 async fn outcome(api: &Api, kind: &str, say: Say) -> (bool, Option<u64>) {
     let logs = Logs::capture();

@@ -58,6 +58,17 @@ async fn without_any_setting_mail_lies_in_the_data_folder_once_and_for_its_owner
 }
 
 #[tokio::test]
+async fn a_mail_that_can_be_ended_says_so_in_its_file() {
+    let data = Folder::new();
+    let end =
+        "https://docket.example/api/v1/notifications/unsubscribe?token=abcdefghijklmnopqrstuvwxyz0123456789-_ABCDEFG";
+    let sent = data.mailer().send(&Mail { unsubscribe: Some(end.to_owned()), ..mail() }).await.expect("taken");
+    let text = fs::read_to_string(data.0.join("outbox").join(sent.id)).expect("a message");
+    assert!(text.contains(&format!("List-Unsubscribe: <{end}>\r\n")), "{text}");
+    assert!(text.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"), "{text}");
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_is_passing() {
     let data = Folder::new();
     fs::write(data.0.join("outbox"), "in the way").expect("a file");

@@ -62,7 +62,7 @@ const FIELDS: [Field; 20] = [
     field(
         "me",
         Open::Known,
-        "{ me { id name email role organisation { id name } organisations { organisation { id name } } secondFactor emailVerified } }",
+        "{ me { id name email role organisation { id name } organisations { organisation { id name } } secondFactor emailVerified notifications { asked } } }",
     ),
     field(
         "members",
@@ -269,9 +269,14 @@ async fn every_field_is_open_to_the_roles_and_scopes_of_the_table_and_to_no_othe
     }
     // What a field shows to a key of itself.
     let (_, key) = key(&[]);
-    let answer =
-        engine.answer(key, "{ me { id name email organisations { role } secondFactor emailVerified } }").next().await;
-    let me = json!({"me": {"id": ours.key, "name": null, "email": null, "organisations": [], "secondFactor": null, "emailVerified": null}});
+    let answer = engine
+        .answer(
+            key,
+            "{ me { id name email organisations { role } secondFactor emailVerified notifications { asked } } }",
+        )
+        .next()
+        .await;
+    let me = json!({"me": {"id": ours.key, "name": null, "email": null, "organisations": [], "secondFactor": null, "emailVerified": null, "notifications": null}});
     assert_eq!(serde_json::to_value(answer.unwrap().data).unwrap(), me);
 }
 

@@ -286,22 +286,26 @@ async fn me_tells_where_else_one_belongs_and_how_the_account_stands() {
     let world = World::new().await;
     let ours = Organisation::make(&world, 1, "Ours").await;
     let other = Organisation::make(&world, 2, "Other").await;
-    let query = "{ me { organisations { organisation { id name } role } secondFactor emailVerified } }";
+    let query = "{ me { organisations { organisation { id name } role } secondFactor emailVerified
+        notifications { asked outcome timeZone digestHour quietHours { from to } } } }";
     let me = async |principal| world.query(&world.token_of(principal).await, query).await.0["me"].clone();
     let place = |of: &Organisation, name: &str, role: &str| json!({"organisation": {"id": of.tenant, "name": name}, "role": role});
-    let expected =
-        json!({"organisations": [place(&ours, "Ours", "ADMIN")], "secondFactor": true, "emailVerified": true});
+    let expected = json!({"organisations": [place(&ours, "Ours", "ADMIN")], "secondFactor": true, "emailVerified": true,
+        "notifications": {"asked": "AT_ONCE", "outcome": "AT_ONCE", "timeZone": "UTC", "digestHour": 8, "quietHours": null}});
     assert_eq!(me(ours.principal()).await, expected);
     world
         .run(&format!(
             "insert into read.member_v1 values ('{}', '{}', 0, 'analyst', now() + interval '1 second');
-             update read.account_v1 set second_factor_at = null",
+             update read.account_v1 set second_factor_at = null, notifications = '{{\"asked\":\"digest\",\"outcome\":\"none\",
+                 \"time_zone\":\"Europe/Berlin\",\"digest_hour\":7,\"quiet_hours\":{{\"from\":1320,\"to\":425}}}}'",
             other.tenant, ours.admin
         ))
         .await;
     let expected = json!({
         "organisations": [place(&ours, "Ours", "ADMIN"), place(&other, "Other", "ANALYST")],
         "secondFactor": false, "emailVerified": true,
+        "notifications": {"asked": "DIGEST", "outcome": "NONE", "timeZone": "Europe/Berlin", "digestHour": 7,
+            "quietHours": {"from": "22:00", "to": "07:05"}},
     });
     assert_eq!(me(ours.principal()).await, expected);
     // The same in the other organisation, and there too the lists show that organisation alone.
@@ -319,7 +323,7 @@ async fn me_tells_where_else_one_belongs_and_how_the_account_stands() {
         json!({"organisation": {"name": "Other"}, "organisations": [{"role": "ADMIN"}, {"role": "ANALYST"}]})
     );
     // Nobody knows of this one.
-    let unknown = json!({"organisations": [], "secondFactor": null, "emailVerified": null});
+    let unknown = json!({"organisations": [], "secondFactor": null, "emailVerified": null, "notifications": null});
     assert_eq!(me(Principal::member(person(90), ours.tenant, Role::Reviewer)).await, unknown);
 }
 

@@ -1,7 +1,5 @@
 //! An event to a notice for each whom it concerns.
 
-use std::collections::BTreeSet;
-
 use docket_domain::notice::{Case, Kind, administrators};
 use docket_events::{Event, consultation::Priority};
 use docket_log::faults;
@@ -10,13 +8,17 @@ use futures_util::future::BoxFuture;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Unsaid, sources};
+use super::{
+    Unsaid,
+    sources::{self, Remembered},
+};
 use crate::reactors::reactor::{Delivered, Delivery, DeliveryError, React};
 
 /// Finds out whom an event concerns, and notes it.
 #[derive(Debug, Clone)]
 pub struct Noter {
     pool: PgPool,
+    organisations: Remembered,
 }
 
 impl React for Noter {
@@ -40,20 +42,19 @@ const NOTE: &str = "with noted as (
 impl Noter {
     /// `pool` belongs to the projector's role.
     #[must_use]
-    pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, organisations: Remembered::default() }
     }
 
     async fn note(&self, delivery: &Delivery) -> Result<Delivered, Unsaid> {
         let unknown = || Unsaid::Unknown(delivery.target.clone());
         let kind = Kind::of_name(&delivery.target).ok_or_else(unknown)?;
         let event = &delivery.event;
-        let organisations = sources::organisations(&self.pool, &BTreeSet::from([event.tenant])).await?;
-        let Some(organisation) = organisations.get(&event.tenant) else {
+        let Some(organisation) = self.organisations.organisation(&self.pool, event.tenant).await? else {
             return Ok(Delivered::Moot("there is no such organisation"));
         };
         let (users, urgent) = match &delivery.data {
-            Event::Identity(_) => (administrators(organisation), false),
+            Event::Identity(_) => (administrators(&organisation), false),
             Event::Consultation(data) => {
                 let stories = sources::consultations(&self.pool, &[event.stream.id]).await?;
                 let story = stories.get(&event.stream.id).ok_or_else(unknown)?;
@@ -61,7 +62,7 @@ impl Noter {
                     event: data,
                     history: &story.events,
                     consultation: &story.state,
-                    organisation,
+                    organisation: &organisation,
                     now: clock::now(),
                 };
                 (case.concerned(), story.state.work.priority == Priority::Urgent)

@@ -1,6 +1,9 @@
 //! What notices are about, read from the journal whenever it is asked: it says what is true now.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use docket_domain::{
     Aggregate, At,
@@ -60,6 +63,36 @@ pub(super) async fn organisations(pool: &PgPool, ids: &BTreeSet<Uuid>) -> Result
         found.entry(event.stream.id).or_default().evolve(&data, at(&event));
     }
     Ok(found)
+}
+
+/// Organisations that are asked for again and again: each is folded anew only when its stream has grown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Remembered(Arc<Mutex<HashMap<Uuid, Arc<Organisation>>>>);
+
+/// Organisations that are remembered.
+const REMEMBERED: usize = 256;
+
+impl Remembered {
+    /// The organisation as it stands; none: there is none.
+    pub(super) async fn organisation(&self, pool: &PgPool, id: Uuid) -> Result<Option<Arc<Organisation>>, Unsaid> {
+        let version: Option<i64> =
+            sqlx::query_scalar("select max(stream_version) from write.journal where stream_id = $1")
+                .bind(id)
+                .fetch_one(pool)
+                .await?;
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(known) = known.filter(|known| Some(known.version.cast_signed()) == version) {
+            return Ok(Some(known));
+        }
+        let Some(found) = organisations(pool, &BTreeSet::from([id])).await?.remove(&id) else { return Ok(None) };
+        let found = Arc::new(found);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.clear();
+        }
+        all.insert(id, found.clone());
+        Ok(Some(found))
+    }
 }
 
 /// Webhooks by their stream.
