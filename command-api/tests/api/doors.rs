@@ -107,6 +107,26 @@ const DOORS: &[Door] = &[
     // Ended before it is made, so that nothing of one's own bears the name of what is another's.
     door("delete", "/api/v1/templates/{name}", Open::To(Action::ManageMembers), ""),
     door("put", "/api/v1/templates/{name}", Open::To(Action::ManageMembers), r#"{"request":{"title":"{{what}}?"}}"#),
+    door(
+        "post",
+        "/api/v1/webhook-endpoints",
+        Open::To(Action::ManageWebhooks),
+        r#"{"url":"https://hooks.example.org","event_types":["consultation.*"]}"#,
+    ),
+    door(
+        "put",
+        "/api/v1/webhook-endpoints/{id}",
+        Open::To(Action::ManageWebhooks),
+        r#"{"url":"https://hooks.example.org","event_types":["consultation.*"]}"#,
+    ),
+    door("post", "/api/v1/webhook-endpoints/{id}/enable", Open::To(Action::ManageWebhooks), ""),
+    door("post", "/api/v1/webhook-endpoints/{id}/disable", Open::To(Action::ManageWebhooks), ""),
+    door("post", "/api/v1/webhook-endpoints/{id}/test", Open::To(Action::ManageWebhooks), ""),
+    door("post", "/api/v1/webhook-endpoints/{id}/rotate-secret", Open::To(Action::ManageWebhooks), "{}"),
+    door("post", "/api/v1/webhook-endpoints/{id}/redeliveries", Open::To(Action::ManageWebhooks), r#"{"failed":true}"#),
+    door("delete", "/api/v1/webhook-endpoints/{id}", Open::To(Action::ManageWebhooks), ""),
+    door("post", "/api/v1/callbacks/rotate-secret", Open::To(Action::ManageWebhooks), "{}"),
+    door("post", "/api/v1/callbacks/redeliveries", Open::To(Action::ManageWebhooks), r#"{"failed":true}"#),
     door("put", "/api/v1/organisation/second-factor", Open::To(Action::ManageMembers), r#"{"roles":["admin"]}"#),
     // Last, since it works.
     door("post", "/api/v1/members/leave", Open::To(Action::ManageSelf), ""),
@@ -118,6 +138,7 @@ struct Theirs {
     invitation: Uuid,
     group: Uuid,
     member: Uuid,
+    endpoint: Uuid,
 }
 
 impl Theirs {
@@ -130,13 +151,16 @@ impl Theirs {
         let consultation = app.post(by, CONSULTATIONS, &json!({ "title": "theirs" })).await.expect(201).id();
         let template = format!("/api/v1/templates/{consultation}");
         app.call(Some(by), "PUT", &template, &json!({ "request": { "title": "theirs" } }), &[]).await.expect(200);
-        Self { consultation, invitation, group, member: by.id }
+        let endpoint = json!({ "url": "https://hooks.example.org", "event_types": ["consultation.*"] });
+        let endpoint = app.post(by, "/api/v1/webhook-endpoints", &endpoint).await.expect(201).id();
+        Self { consultation, invitation, group, member: by.id, endpoint }
     }
 
     fn of(&self, path: &str) -> (Uuid, Uuid) {
         let id = match path.split('/').nth(3) {
             Some("invitations") => self.invitation,
             Some("groups") => self.group,
+            Some("webhook-endpoints") => self.endpoint,
             _ => self.consultation,
         };
         (id, self.member)

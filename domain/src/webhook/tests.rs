@@ -36,8 +36,10 @@ fn command() -> SetEndpoint {
     }
 }
 
+type Command<'a> = &'a dyn Fn(&Webhooks) -> Decided<IdentityEvent, Refusal>;
+
 /// What comes of commands, each decided on what was before.
-fn after(commands: &[&dyn Fn(&Webhooks) -> Decided<IdentityEvent, Refusal>]) -> (Webhooks, usize) {
+fn after(commands: &[Command<'_>]) -> (Webhooks, usize) {
     let mut state = Webhooks::default();
     for command in commands {
         let decided = command(&state);

@@ -42,7 +42,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection waits for the next request.
 const IDLE: Duration = Duration::from_secs(30);
 /// Such connections a host.
-const IDLE_CONNECTIONS: usize = 4;
+const IDLE_CONNECTIONS: usize = 32;
 
 /// Who named the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

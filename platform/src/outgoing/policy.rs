@@ -80,6 +80,9 @@ impl Policy {
     }
 }
 
+/// Of a name that has hundreds of addresses only so many are tried, each with its part of the time.
+const MOST_ADDRESSES: usize = 8;
+
 /// Who knows the addresses of names.
 pub(super) trait Lookup: Send + Sync {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
@@ -110,9 +113,9 @@ impl Resolve for Guard {
         let (trust, policy, lookup) = (self.trust, self.policy.clone(), self.lookup.clone());
         Box::pin(async move {
             let found = lookup.lookup(name.as_str()).await.map_err(|_| OutgoingError::Unresolved)?;
-            let fitting = policy.fitting(trust, found)?;
+            let fitting = policy.fitting(trust, found)?.into_iter().take(MOST_ADDRESSES);
             // The port is the URL's: the client fills it in.
-            let addresses: Addrs = Box::new(fitting.into_iter().map(|address| SocketAddr::new(address, 0)));
+            let addresses: Addrs = Box::new(fitting.map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)
         })
     }

@@ -45,6 +45,12 @@ impl Request {
         Self::new(Method::POST, url)
     }
 
+    /// Asks that what is at `url` be removed.
+    #[must_use]
+    pub fn delete(url: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, url)
+    }
+
     /// With a header.
     ///
     /// # Errors

@@ -193,6 +193,24 @@ async fn of_five_hundred_ways_to_private_addresses_none_gets_through() {
 }
 
 #[tokio::test]
+async fn of_a_name_with_five_hundred_addresses_a_few_are_tried() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let addresses: Vec<String> = (1..=500_u32).map(|n| format!("127.0.{}.{}", n / 250, n % 250 + 1)).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let outgoing = Outgoing::with_lookup(&settings("127.0.0.0/8"), Told::new(&[&addresses]));
+    let url = format!("http://many.example:{port}/");
+    assert_eq!(refused(&outgoing, Trust::Foreign, &url).await, OutgoingError::Unreachable);
+    // One of the first that answers is enough.
+    let listener = TcpListener::bind("127.0.0.3:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    counting(listener).await;
+    let answer = outgoing.send(Trust::Foreign, Request::get(format!("http://many.example:{port}/"))).await.unwrap();
+    assert_eq!(answer.body, b"127.0.0.3");
+}
+
+#[tokio::test]
 async fn this_machine_may_be_called_where_that_is_said_and_nothing_else_with_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

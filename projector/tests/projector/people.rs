@@ -1,15 +1,19 @@
 //! What becomes of the events of identity: who belongs where, what they come in with, and the trail.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use docket_domain::webhook::stream_of;
 use docket_events::{
     Category, Personal, StreamId,
     identity::{
-        AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, Channel, GroupCreated,
-        GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent as E, InvitationAccepted,
-        InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded, MemberEnd, MemberInvited, MemberRemoved,
-        OrganisationCreated, PasswordChanged, PasswordProof, PasswordResetRequested, RecoveryCodeUsed, Role,
-        RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd,
-        SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered, VerificationRequested,
+        AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, Channel, EndpointEnd,
+        EndpointFormat, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed,
+        IdentityEvent as E, InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded,
+        MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, PasswordChanged, PasswordProof,
+        PasswordResetRequested, RecoveryCodeUsed, Redelivered, Role, RoleChanged, Scope, SecondFactor,
+        SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd, SessionRevoked, SessionStarted,
+        TemplateRetired, TemplateSet, UserRegistered, VerificationRequested, WebhookEndpointDisabled,
+        WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet, WebhookRedeliveryRequested,
+        WebhookSecretRotated, WebhookTestRequested,
     },
 };
 use serde_json::json;
@@ -157,6 +161,47 @@ fn template(n: u128) -> Vec<E> {
     }
 }
 
+/// The webhooks of an organisation: one endpoint that is changed, one that fails and is back, one that is gone.
+fn webhooks() -> Vec<E> {
+    let set = |n: u128, url: &str| {
+        E::WebhookEndpointSet(WebhookEndpointSet {
+            endpoint_id: id(n),
+            url: Personal::known(id(n), url.to_owned()),
+            description: (n == 1).then(|| "the pipeline".to_owned()),
+            event_types: vec!["consultation.responded".to_owned(), "consultation.timed_out".to_owned()],
+            format: EndpointFormat::Json,
+            template: Some(json!({"text": "{{words}}"})),
+            set_by: user(1),
+        })
+    };
+    let failing = WebhookEndpointDisabled {
+        endpoint_id: id(2),
+        reason: EndpointEnd::Failing,
+        failing_since: Some(DateTime::UNIX_EPOCH),
+        disabled_by: None,
+    };
+    let rotated =
+        |endpoint_id| WebhookSecretRotated { endpoint_id, old_until: DateTime::UNIX_EPOCH, rotated_by: user(1) };
+    vec![
+        set(1, "https://one.example"),
+        set(2, "https://two.example"),
+        E::WebhookEndpointDisabled(failing.clone()),
+        set(1, "https://one.example/changed"),
+        E::WebhookSecretRotated(rotated(Some(id(1)))),
+        E::WebhookSecretRotated(rotated(None)),
+        E::WebhookEndpointEnabled(WebhookEndpointEnabled { endpoint_id: id(2), enabled_by: user(1) }),
+        set(3, "https://three.example"),
+        E::WebhookTestRequested(WebhookTestRequested { endpoint_id: id(3), requested_by: user(1) }),
+        E::WebhookRedeliveryRequested(WebhookRedeliveryRequested {
+            endpoint_id: Some(id(3)),
+            deliveries: Redelivered::Failed,
+            requested_by: user(1),
+        }),
+        E::WebhookEndpointRemoved(WebhookEndpointRemoved { endpoint_id: id(3), removed_by: user(1) }),
+        E::WebhookEndpointDisabled(failing),
+    ]
+}
+
 /// Journals the life of an organisation, its streams woven into each other.
 pub async fn lives(world: &World, seed: u64) {
     let mut dice = Dice::new(seed);
@@ -165,6 +210,7 @@ pub async fn lives(world: &World, seed: u64) {
     streams.extend((1..=5).map(|n| (stream(session(n)), login(n))));
     streams.extend((1..=3).map(|n| (stream(id(0xa900 + n)), key(n))));
     streams.extend((1..=4).map(|n| (stream(id(0x7e00 + n)), template(n))));
+    streams.push((stream(stream_of(TENANT)), webhooks()));
     streams.iter_mut().for_each(|(_, events)| events.reverse());
     while !streams.is_empty() {
         let chosen = dice.roll(streams.len() as u64) as usize;
@@ -243,7 +289,7 @@ async fn the_trail_has_a_row_for_every_event_with_who_whom_and_from_where() {
     settle(&mut world.engine().await).await;
     let all = world.number("select count(*) from write.journal where category = 1").await;
     assert_eq!(world.number("select count(*) from read.audit").await, all);
-    assert_eq!(world.number("select count(distinct kind) from read.audit").await, 30, "every type there is");
+    assert_eq!(world.number("select count(distinct kind) from read.audit").await, 37, "every type there is");
     let members = "select concat_ws(' ', right(user_id::text, 1), case when until is not null then 'left' end)
          from read.audit_member order by 1";
     assert_eq!(list(&world, members).await, ["1", "2", "3", "4 left", "5"], "whose accounts are shown, and until when");

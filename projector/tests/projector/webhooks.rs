@@ -193,7 +193,7 @@ async fn every_event_arrives_signed_under_one_id_in_the_order_of_its_stream() {
     // A third of all is refused at first.
     let first = AtomicUsize::new(0);
     let receiver = Receiver::start(move |_, times| {
-        let refused = times == 1 && first.fetch_add(1, Ordering::Relaxed) % 3 == 0;
+        let refused = times == 1 && first.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
         Answer::Status(if refused { 503 } else { 200 })
     })
     .await;

@@ -57,6 +57,15 @@ impl Organisation {
                      ('{tenant}', '{invitation}', 0, '{word}@docket.example', 'admin', '{admin}', now(), now() + interval '1 day');
                  insert into read.template_v1 values
                      ('{group}', 1, '{tenant}', '{consultation}', 0, '{{\"title\":\"{word}\"}}', '{{\"title\":\"{word}\"}}', '{admin}', now());
+                 insert into read.webhook_endpoint_v1 (id, tenant, shard, url, description, event_types, format, template, set_by, created_at, set_at)
+                     values ('{consultation}', '{tenant}', 0, 'https://{word}.example', '{word}', array['{word}'], 'json', '\"{word}\"', '{admin}',
+                             now(), now());
+                 insert into react.delivery (id, endpoint, callback, tenant, event_id, event_type, category, shard, sequence, stream_id,
+                                             stream_version, event_time, state, outcome)
+                     values ('{consultation}', '{consultation}', false, '{tenant}', '{event}', 'consultation.{word}', 2, 0, 1, '{consultation}', 1,
+                             now(), 'dead', '{word}');
+                 insert into react.attempt (delivery, number, tenant, endpoint, at, duration_ms, request, error, answer)
+                     values ('{consultation}', 1, '{tenant}', '{consultation}', now() + interval '1 hour', 1, '{{}}', '{word}', '{word}');
                  insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
                  insert into read.audit_person_v1 values ('{admin}', 0, '{word}');
                  insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values

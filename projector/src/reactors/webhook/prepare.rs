@@ -118,9 +118,28 @@ impl Preparer {
             ((head.id, lane.stream), fold(events, head.version))
         });
         let (ids, mut states): (Vec<(Uuid, Uuid)>, Vec<Consultation>) = folded.unzip();
-        self.vault.open(&mut states).await?;
+        match self.vault.open(&mut states).await {
+            Ok(()) => {}
+            // One of them does not open: it alone is told nobody.
+            Err(VaultError::Personal(_)) => self.open_singly(&mut states).await?,
+            Err(error) => return Err(error.into()),
+        }
         let views = ids.into_iter().zip(states);
         Ok(views.filter_map(|((id, stream), state)| Some((id, ConsultationView::of(stream, state)?))).collect())
+    }
+
+    async fn open_singly(&self, states: &mut [Consultation]) -> Result<(), Unprepared> {
+        for state in states {
+            match self.vault.open(std::slice::from_mut(state)).await {
+                Ok(()) => {}
+                Err(VaultError::Personal(error)) => {
+                    tracing::error!(%error, "a consultation does not open, and its webhooks are given up");
+                    *state = Consultation::default();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn one(&self, sources: &Sources, lane: Lane, head: &Head) -> Prepared {

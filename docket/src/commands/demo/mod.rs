@@ -3,6 +3,8 @@
 //! Everything is done as a client does it, over HTTP; only the people of the demonstration are made, and removed at its end, through the
 //! database. It must not stand in for anything: what it tells is what the server answered.
 
+mod receiver;
+
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -23,11 +25,14 @@ use uuid::Uuid;
 use crate::exit::Ending;
 use crate::node::say;
 use crate::place::{self, Place};
+use receiver::Receiver;
 
 /// How long the deadline of the second request is away.
 const DEADLINE: Duration = Duration::from_secs(3);
 /// Longer than any answer takes, a read that waits included.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How often is looked what has become of a webhook that does not arrive.
+const LOOKS: usize = 5;
 
 /// Which docket.
 #[derive(Debug, clap::Args)]
@@ -37,8 +42,8 @@ Examples:
   docket demo
   docket demo --url http://127.0.0.1:8081 --data-dir ./.docket
 
-Makes four people who belong to the organisation for the time that it takes, asks for decisions in their names and tells what comes of it;
-what was decided stays. Exit codes: 0 done, 1 failed, 2 usage, 3 not reachable.")]
+Makes five people who belong to the organisation for the time that it takes, asks for decisions in their names and tells what comes of it;
+what was decided stays. A small receiver on this machine is told by webhooks, where DOCKET_OUTGOING_LOCAL allows it. Exit codes: 0 done, 1 failed, 2 usage, 3 not reachable.")]
 pub struct Args {
     #[command(flatten)]
     place: Place,
@@ -124,15 +129,71 @@ impl Stage {
 }
 
 async fn tell(stage: &Stage, store: &Store, cast: &mut Vec<Uuid>) -> anyhow::Result<()> {
-    say("Four people come: Ada asks; Grace, Edsger and Alan decide.");
+    say("Five people come: Ada asks; Grace, Edsger and Alan decide; Barbara administers.");
     let ada = enter(stage, store, cast, "Ada", Role::Requester).await?;
     let mut reviewers = Vec::new();
     for name in ["Grace", "Edsger", "Alan"] {
         reviewers.push(enter(stage, store, cast, name, Role::Reviewer).await?);
     }
     let [grace, edsger, alan] = &reviewers[..] else { anyhow::bail!("three reviewers were to come") };
+    let barbara = enter(stage, store, cast, "Barbara", Role::Admin).await?;
+    let told = told(stage, &barbara).await?;
     two_of_three(stage, &ada, [grace, edsger, alan]).await?;
-    too_late(stage, &ada, grace).await
+    told.arrives(stage, &barbara).await?;
+    too_late(stage, &ada, grace).await?;
+    told.arrives(stage, &barbara).await?;
+    let (status, answer) =
+        stage.call(Request::delete(format!("{}/api/v1/{}", stage.url, told.path)), Some(&barbara)).await?;
+    ensure!(status == 200, "{} was answered {status}: {answer}", told.path);
+    Ok(())
+}
+
+/// A receiver, and the endpoint that stands for it.
+struct Told {
+    receiver: Receiver,
+    path: String,
+}
+
+/// Has a receiver told of outcomes.
+async fn told(stage: &Stage, barbara: &Actor) -> anyhow::Result<Told> {
+    let receiver = Receiver::open().await.context("no receiver can be opened")?;
+    let endpoint = json!({
+        "url": receiver.url, "secret": receiver.secret(), "description": "demo",
+        "event_types": ["consultation.responded", "consultation.timed_out"],
+    });
+    let made = stage.done(barbara, "webhook-endpoints", endpoint).await?;
+    say(&format!("{} has {} told of outcomes, by webhooks.", barbara.name, receiver.url));
+    Ok(Told { receiver, path: format!("webhook-endpoints/{}", word(&made, "/id")) })
+}
+
+impl Told {
+    /// Shows what arrived, or why nothing does.
+    async fn arrives(&self, stage: &Stage, barbara: &Actor) -> anyhow::Result<()> {
+        say("");
+        let mut outcome = String::new();
+        for _ in 0..LOOKS {
+            if let Some(message) = self.receiver.next().await {
+                say(&format!(
+                    "A webhook arrived, and its signature fits: {}, version {} of {}.",
+                    word(&message, "/type"),
+                    message.pointer("/data/stream_version").unwrap_or(&Value::Null),
+                    word(&message, "/data/stream")
+                ));
+                return Ok(());
+            }
+            let query = json!({ "query": "{ webhookDeliveries(first: 1) { nodes { state outcome } } }" });
+            let request = Request::post(format!("{}/graphql", stage.url)).json(&query)?;
+            let (_, shown) = stage.call(request, Some(barbara)).await?;
+            word(&shown, "/data/webhookDeliveries/nodes/0/outcome").clone_into(&mut outcome);
+            if word(&shown, "/data/webhookDeliveries/nodes/0/state") == "DEAD" {
+                break;
+            }
+        }
+        say(&format!(
+            "No webhook arrived: {outcome}. With DOCKET_OUTGOING_LOCAL=true the server may call this machine."
+        ));
+        Ok(())
+    }
 }
 
 /// Lets somebody in who is removed again at the end.
