@@ -56,6 +56,7 @@ create index delivery_settled on react.delivery (settled_at) where state = 'deli
 create table react.lane (
     endpoint  uuid not null,
     stream_id uuid not null,
+    tenant    uuid not null,
     due_at    timestamptz not null default now(),   -- while somebody has the claim: when others may take it
     claim     uuid,
     primary key (endpoint, stream_id)

@@ -8,7 +8,6 @@ use docket_platform::{
     auth::webhook_secrets,
     db,
     http::{Json, Path},
-    ids,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,7 +20,13 @@ use super::{
     resource::{AcceptedView, EndpointView, Format, SecretView, WithSecret},
     run,
 };
-use crate::{consultation::check_url, envelope::Envelope, openapi::CommandHeaders, run::answer, state::State};
+use crate::{
+    consultation::check_url,
+    envelope::{Envelope, made_id},
+    openapi::CommandHeaders,
+    run::answer,
+    state::State,
+};
 
 /// What an endpoint is to be.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -89,21 +94,15 @@ pub(super) async fn create(
     let Create { url, event_types, description, format, template, secret } = value;
     let secret = run::chosen(secret)?;
     let wanted = Change { url, event_types, description, format, template };
-    let command = wanted.command(ids::new_id(), false, envelope.principal.id)?;
-    let statuses = Statuses { changed: StatusCode::CREATED.as_u16(), ..Statuses::default() };
-    let context = envelope.context(hash, statuses);
+    let created = StatusCode::CREATED.as_u16();
+    let context = envelope.context(hash, Statuses { changed: created, unchanged: created });
+    let id = made_id(&context);
+    let command = wanted.command(id, false, envelope.principal.id)?;
     let mut done = run::run(&state, &context, |webhooks, _| set_endpoint(webhooks, &command)).await?;
-    // Of a repetition it is the endpoint that was made then: the newest of that version.
-    let id = if done.replayed { newest(&done).unwrap_or(command.id) } else { command.id };
     let secret = run::keep(&state, &done, secret, (envelope.principal.tenant, id), None).await?;
     let endpoint = run::endpoint(&state, &mut done, id).await?;
     let view = WithSecret { endpoint: EndpointView::new(id, done.version, endpoint), secret: SecretView::of(secret) };
     Ok(answer(run::status(&done), &view, done.version, &done.position, None))
-}
-
-fn newest(done: &run::Done) -> Option<Uuid> {
-    let newest = done.state.endpoints.iter().max_by_key(|(_, endpoint)| endpoint.created_at);
-    newest.map(|(id, _)| *id)
 }
 
 /// Change a webhook endpoint

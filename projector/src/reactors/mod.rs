@@ -6,6 +6,7 @@
 //! | which intents an event makes, noted with the checkpoint | `intents` |
 //! | intents become deliveries, each at least once | `delivery` |
 //! | when to try again | `backoff` |
+//! | aggregates as the journal has them now | `streams` |
 //! | running all of it | `run` |
 //! | listing them, and trying dead ones again | `deliveries` |
 //! | endpoints that are told, with an order and a queue of its own | [`webhook`] |
@@ -24,6 +25,7 @@ mod mail;
 pub mod notices;
 mod reactor;
 mod run;
+mod streams;
 pub mod webhook;
 
 pub use backoff::Patience;

@@ -4,12 +4,14 @@
 #![allow(missing_docs)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
+mod desk;
 mod letters;
 mod modes;
 mod notices;
 mod order;
 mod people;
 mod poison;
+mod post;
 mod reactors;
 mod rebuild;
 mod receiver;

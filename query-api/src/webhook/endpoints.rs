@@ -101,7 +101,7 @@ impl WebhookEndpoint {
         rate(asker, self.id, hours).await.map_err(error::from_read)
     }
 
-    /// How many streams have something that waits for it.
+    /// How many deliveries wait for it.
     #[graphql(complexity = "5 + child_complexity")]
     async fn pending(&self, context: &Context<'_>) -> Result<i64> {
         count(Asker::who_may(context, Action::ManageWebhooks)?, self.id, "pending").await.map_err(error::from_read)

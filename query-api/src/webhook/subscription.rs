@@ -89,7 +89,7 @@ impl Watch {
 
     async fn rows(&self, since: DateTime<Utc>) -> Result<Vec<AttemptRow>, ReadError> {
         let mut entered = self.gate.enter(self.tenant, DIRECTORY, &docket_log::Position::default(), None).await?;
-        let told: Vec<String> = self.told.keys().map(|(delivery, number)| format!("{delivery}/{number}")).collect();
+        let (deliveries, numbers): (Vec<Uuid>, Vec<i32>) = self.told.keys().copied().unzip();
         let rows = async |connection: &mut PgConnection| {
             let mut query = QueryBuilder::<Postgres>::new("select ");
             query.push(ATTEMPT).push(" from react.attempt where at >= ").push_bind(since);
@@ -97,8 +97,8 @@ impl Watch {
             if let Some(endpoint) = self.endpoint {
                 query.push(" and endpoint = ").push_bind(endpoint);
             }
-            query.push(" and not (delivery || '/' || number = any (").push_bind(told).push("))");
-            query.push(" order by at limit ").push_bind(AT_ONCE);
+            query.push(" and (delivery, number) not in (select * from unnest(").push_bind(deliveries);
+            query.push("::uuid[], ").push_bind(numbers).push("::int[])) order by at limit ").push_bind(AT_ONCE);
             query.build_query_as::<AttemptRow>().fetch_all(connection).await
         };
         self.gate.reads().guard(rows(&mut entered.tx)).await

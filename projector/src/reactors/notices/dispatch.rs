@@ -197,15 +197,16 @@ impl Correspondence {
                 Turn::Now | Turn::Later(_) => due.push(notice.clone()),
             }
         }
-        let Some(_) = due.first() else {
-            let held = if waiting.len() as i64 == MOST { usize::MAX >> 1 } else { later.len() };
+        if due.is_empty() {
+            // Behind as many as one letter tells there may be more that wait just as long: none of them is a reason to look at once.
+            let held = if waiting.len() as i64 == MOST { i64::MAX } else { later.len() as i64 };
             let next = later.into_iter().min().map_or(Next::Free, |at| Next::At(at, held));
             return rest(became, next);
-        };
+        }
         let told = self.writer.tell(claimed.user, &due).await?;
         became.extend(told.moot.iter().map(|(id, why)| moot(*id, why)));
         if told.ids.is_empty() {
-            let held = later.len();
+            let held = later.len() as i64;
             return rest(became, later.into_iter().min().map_or(Next::Free, |at| Next::At(at, held)));
         }
         let name = registered.and_then(|registered| registered.name.value().cloned());

@@ -54,12 +54,12 @@ pub(super) struct Became {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Next {
     /// Then, unless there are more notices than the `held` ones that were seen.
-    At(DateTime<Utc>, usize),
+    At(DateTime<Utc>, i64),
     /// After a letter: when this time has passed, if anything waits.
     Rested(Duration),
     /// At once, if anything waits.
     Free,
-    /// After this pause.
+    /// After this pause. A letter that was about to be sent, and may have been, stays the same.
     Again(Duration),
 }
 
@@ -134,7 +134,7 @@ const BECAME: &str = "update react.notice n
      where n.id = b.id and n.state = 'pending'";
 
 const RETURN: &str = "update react.reader r
-     set claim = null, letter = null, attempts = case when $4::float8 is null then 0 else r.attempts end,
+     set claim = null, letter = case when $4::float8 is null then null else r.letter end, attempts = case when $4::float8 is null then 0 else r.attempts end,
          rests = case when $3::float8 is null then r.rests else clock_timestamp() + make_interval(secs => $3) end,
          due_at = case
              when $4 is not null then clock_timestamp() + make_interval(secs => $4)
@@ -175,7 +175,7 @@ pub(super) async fn settle(pool: &PgPool, claimed: &Claimed, became: &[Became], 
         .bind(rest)
         .bind(pause)
         .bind(at)
-        .bind(held as i64)
+        .bind(held)
         .execute(&mut *tx)
         .await?;
     tx.commit().await

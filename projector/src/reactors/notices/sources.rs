@@ -6,7 +6,7 @@ use std::{
 };
 
 use docket_domain::{
-    Aggregate, At,
+    Aggregate,
     consultation::Consultation,
     identity::{Organisation, User},
     webhook::Webhooks,
@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Unsaid;
+use crate::reactors::streams;
 
 /// A consultation, and all that happened to it. Personal fields are sealed.
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ pub(super) async fn consultations(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap
     for event in journal::streams_events(pool, ids).await? {
         let Ok(Event::Consultation(data)) = decode(&event) else { continue };
         let story = found.entry(event.stream.id).or_default();
-        story.state.evolve(&data, at(&event));
+        story.state.evolve(&data, streams::at(&event));
         story.ids.push(event.id);
         story.events.push(data);
     }
@@ -57,12 +58,7 @@ pub(super) async fn consultations(pool: &PgPool, ids: &[Uuid]) -> Result<HashMap
 /// Organisations by id.
 pub(super) async fn organisations(pool: &PgPool, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, Organisation>, Unsaid> {
     let ids: Vec<Uuid> = ids.iter().copied().collect();
-    let mut found: HashMap<Uuid, Organisation> = HashMap::new();
-    for event in journal::streams_events(pool, &ids).await? {
-        let Ok(Event::Identity(data)) = decode(&event) else { continue };
-        found.entry(event.stream.id).or_default().evolve(&data, at(&event));
-    }
-    Ok(found)
+    Ok(streams::fold(pool, &ids).await?)
 }
 
 /// Organisations that are asked for again and again: each is folded anew only when its stream has grown.
@@ -101,7 +97,7 @@ pub(super) async fn endpoints(pool: &PgPool, streams: &[Uuid]) -> Result<HashMap
     for event in journal::streams_events(pool, streams).await? {
         let Ok(Event::Identity(data)) = decode(&event) else { continue };
         let endpoints = found.entry(event.stream.id).or_default();
-        endpoints.state.evolve(&data, at(&event));
+        endpoints.state.evolve(&data, streams::at(&event));
         endpoints.events.insert(event.id, data);
     }
     Ok(found)
@@ -109,21 +105,13 @@ pub(super) async fn endpoints(pool: &PgPool, streams: &[Uuid]) -> Result<HashMap
 
 /// A user, with name and address opened as far as the key still exists.
 pub(super) async fn user(pool: &PgPool, vault: &Vault, id: Uuid) -> Result<User, Unsaid> {
-    let mut user = User::default();
-    for event in journal::streams_events(pool, &[id]).await? {
-        let Ok(Event::Identity(data)) = decode(&event) else { continue };
-        user.evolve(&data, at(&event));
-    }
+    let mut user: User = streams::fold(pool, &[id]).await?.remove(&id).unwrap_or_default();
     vault.open(std::slice::from_mut(&mut user)).await?;
     Ok(user)
 }
 
 fn decode(event: &Recorded) -> Result<Event, docket_events::DecodeError> {
     Event::decode(event.stream.category, &event.event_type, &event.data)
-}
-
-const fn at(event: &Recorded) -> At {
-    At { version: event.version, time: event.time }
 }
 
 /// The category of a column.

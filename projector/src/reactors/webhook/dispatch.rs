@@ -28,7 +28,7 @@ use super::{
     Persistence, Webhooks,
     attempt::{self, Came, Ready},
     prepare::{Prepared, Preparer, sorted},
-    queue::{self, FIRST_ROOM, Failing, Head, Lane, Settled, Verdict},
+    queue::{self, FIRST_ROOM, Failing, Head, Lane, Left, Settled, Verdict},
 };
 use crate::metrics;
 
@@ -81,13 +81,15 @@ struct Room {
 const REMEMBERED: usize = 10_000;
 
 impl Rooms {
-    /// How many more each endpoint that is known may have.
-    fn left(&self) -> Vec<(Uuid, i32)> {
-        let left = |room: &Room| {
-            let of_tenant = self.tenants.get(&room.tenant).copied().unwrap_or_default();
-            (room.allowed - room.under_way).min(OF_ONE_TENANT - of_tenant).max(0)
-        };
-        self.endpoints.iter().map(|(endpoint, room)| (*endpoint, left(room))).collect()
+    /// How many more there may be.
+    fn left(&self) -> Left {
+        let of_endpoint = |(id, room): (&Uuid, &Room)| (*id, (room.allowed - room.under_way).max(0));
+        let of_tenant = |(id, under_way): (&Uuid, &i32)| (*id, (OF_ONE_TENANT - under_way).max(0));
+        Left {
+            endpoints: self.endpoints.iter().map(of_endpoint).collect(),
+            tenants: self.tenants.iter().map(of_tenant).collect(),
+            any_tenant: OF_ONE_TENANT,
+        }
     }
 
     fn begin(&mut self, endpoint: Uuid, tenant: Uuid) {
@@ -157,8 +159,8 @@ impl Dispatch {
 
     /// Begins what is due; whether there may be more at once.
     async fn begin(&self, free: usize, settled: &mpsc::Sender<Settled>, under_way: &mut JoinSet<()>) -> bool {
-        let rooms = self.lock().left();
-        let claimed = match queue::claim(&self.pool, &rooms, free.min(PREPARED), self.persistence.claim()).await {
+        let left = self.lock().left();
+        let claimed = match queue::claim(&self.pool, &left, free.min(PREPARED), self.persistence.claim()).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, "webhooks that are due cannot be looked for");
@@ -301,7 +303,7 @@ mod tests {
     const TENANT: Uuid = Uuid::from_u128(2);
 
     fn left(rooms: &Rooms, endpoint: Uuid) -> i32 {
-        rooms.left().into_iter().find(|(known, _)| *known == endpoint).map_or(FIRST_ROOM, |(_, left)| left)
+        rooms.left().endpoints.into_iter().find(|(known, _)| *known == endpoint).map_or(FIRST_ROOM, |(_, left)| left)
     }
 
     #[test]
@@ -324,8 +326,8 @@ mod tests {
         for endpoint in 0..OF_ONE_TENANT {
             rooms.begin(Uuid::from_u128(100 + endpoint as u128), TENANT);
         }
-        assert!(rooms.left().iter().all(|(_, left)| *left == 0));
+        assert_eq!(rooms.left().tenants, [(TENANT, 0)]);
         rooms.begin(A, Uuid::from_u128(3));
-        assert_eq!(left(&rooms, A), FIRST_ROOM - 1);
+        assert!(rooms.left().tenants.contains(&(Uuid::from_u128(3), OF_ONE_TENANT - 1)));
     }
 }

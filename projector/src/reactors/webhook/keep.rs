@@ -30,15 +30,23 @@ const GIVE_UP: &str = "with lanes as (
      )
      delete from react.lane l using lanes g where l.endpoint = g.endpoint and l.stream_id = g.stream_id";
 
-const FORGET: [&str; 3] = [
-    "delete from react.delivery where ctid = any (array(
-         select ctid from react.delivery where state = 'delivered' and settled_at < now() - make_interval(days => $1) limit $3))
-     and $2 is not null",
-    "delete from react.delivery where ctid = any (array(
-         select ctid from react.delivery where state = 'dead' and settled_at < now() - make_interval(days => $2) limit $3))
-     and $1 is not null",
-    "delete from react.attempt where ctid = any (array(
-         select ctid from react.attempt where at < now() - make_interval(days => $1) limit $3)) and $2 is not null",
+/// What is forgotten, and after how many days.
+const FORGET: [(&str, i32); 3] = [
+    (
+        "delete from react.delivery where ctid = any (array(
+             select ctid from react.delivery where state = 'delivered' and settled_at < now() - make_interval(days => $1) limit $2))",
+        KEPT_DAYS,
+    ),
+    (
+        "delete from react.delivery where ctid = any (array(
+             select ctid from react.delivery where state = 'dead' and settled_at < now() - make_interval(days => $1) limit $2))",
+        DEAD_KEPT_DAYS,
+    ),
+    (
+        "delete from react.attempt where ctid = any (array(
+             select ctid from react.attempt where at < now() - make_interval(days => $1) limit $2))",
+        KEPT_DAYS,
+    ),
 ];
 
 /// Gives up, counts and forgets until the shutdown.
@@ -82,10 +90,9 @@ async fn count(pool: &PgPool) -> Result<(), sqlx::Error> {
 }
 
 async fn forget(pool: &PgPool) -> Result<(), sqlx::Error> {
-    for statement in FORGET {
+    for (statement, days) in FORGET {
         loop {
-            let forgotten =
-                sqlx::query(statement).bind(KEPT_DAYS).bind(DEAD_KEPT_DAYS).bind(CHUNK).execute(pool).await?;
+            let forgotten = sqlx::query(statement).bind(days).bind(CHUNK).execute(pool).await?;
             if forgotten.rows_affected() < CHUNK as u64 {
                 break;
             }

@@ -3,7 +3,6 @@
 //! | step | module |
 //! |---|---|
 //! | events to deliveries, noted with the checkpoint | `note` |
-//! | which endpoints an organisation has, read from the journal | `endpoints` |
 //! | whose turn it is, and what an attempt came to | `queue` |
 //! | one attempt after another, many at a time | `dispatch` |
 //! | what is sent: read, opened and signed at the time of sending | `prepare` |
@@ -15,7 +14,6 @@
 
 mod attempt;
 mod dispatch;
-mod endpoints;
 mod keep;
 mod note;
 mod prepare;

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use docket_domain::webhook::{self, OUTCOMES, TEST, delivery_id, name_of};
+use chrono::{DateTime, Utc};
+use docket_domain::webhook::{OUTCOMES, TEST, Webhooks, callbacks_of, delivery_id, name_of, stream_of};
 use docket_events::{
-    Category, Event, Recorded,
+    Category, Event, Recorded, ShardId,
     identity::{IdentityEvent, Redelivered, WebhookRedeliveryRequested},
 };
 use docket_log::{faults, reader::ReadError};
@@ -15,8 +16,10 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::endpoints;
-use crate::projection::{Change, Info, Poison, Projection, Schema, WriteError};
+use crate::{
+    projection::{Change, Info, Poison, Projection, Schema, WriteError},
+    reactors::streams,
+};
 
 /// The reactor `webhooks`.
 pub static WEBHOOKS: Noting = Noting;
@@ -43,14 +46,38 @@ pub struct Batch {
 
 /// An event, as far as a delivery names it.
 #[derive(Debug, Clone)]
-struct Noted(Recorded);
+struct Noted {
+    id: Uuid,
+    tenant: Uuid,
+    event_type: String,
+    shard: ShardId,
+    sequence: u64,
+    stream: Uuid,
+    version: u64,
+    time: DateTime<Utc>,
+}
+
+impl Noted {
+    fn of(event: &Recorded) -> Self {
+        Self {
+            id: event.id,
+            tenant: event.tenant,
+            event_type: event.event_type.clone(),
+            shard: event.shard_id(),
+            sequence: event.sequence,
+            stream: event.stream.id,
+            version: event.version,
+            time: event.time,
+        }
+    }
+}
 
 /// A delivery.
 struct Row<'a> {
     endpoint: Uuid,
     callback: bool,
     name: &'a str,
-    event: &'a Recorded,
+    event: &'a Noted,
 }
 
 impl Projection for Noting {
@@ -60,12 +87,10 @@ impl Projection for Noting {
     type Batch = Batch;
 
     fn apply(&self, batch: &mut Batch, event: &Recorded, data: &Event) -> Result<(), Poison> {
-        // The text of the event is not needed here.
-        let noted = || Noted(Recorded { data: String::new(), meta: String::new(), ..event.clone() });
         match data {
-            Event::Consultation(_) if !event.metadata().imported => batch.events.push(noted()),
+            Event::Consultation(_) if !event.metadata().imported => batch.events.push(Noted::of(event)),
             Event::Identity(IdentityEvent::WebhookTestRequested(test)) => {
-                batch.tests.push((test.endpoint_id, noted()));
+                batch.tests.push((test.endpoint_id, Noted::of(event)));
             }
             Event::Identity(IdentityEvent::WebhookRedeliveryRequested(wanted)) => {
                 batch.again.push((event.tenant, wanted.clone()));
@@ -85,26 +110,29 @@ impl Projection for Noting {
     }
 
     async fn write(&self, schema: &Schema, connection: &mut PgConnection, batch: &Batch) -> Result<(), WriteError> {
-        let tenants: BTreeSet<Uuid> = batch.events.iter().map(|noted| noted.0.tenant).collect();
-        let webhooks = match tenants.is_empty() {
+        // Read from the journal, in this transaction: whoever was answered that an endpoint is set finds every later event noted for it,
+        // which a table that follows the log could not promise.
+        let streams: BTreeSet<Uuid> = batch.events.iter().map(|event| stream_of(event.tenant)).collect();
+        let streams: Vec<Uuid> = streams.into_iter().collect();
+        let webhooks: HashMap<Uuid, Webhooks> = match streams.is_empty() {
             true => HashMap::new(),
-            false => endpoints::of(&mut *connection, &tenants).await.map_err(unread)?,
+            false => streams::fold(&mut *connection, &streams).await.map_err(unread)?,
         };
         let callbacks = callbacks(connection, &batch.events).await?;
         let mut rows = Vec::new();
-        for Noted(event) in &batch.events {
+        for event in &batch.events {
             let name = name_of(&event.event_type);
-            let all = webhooks.get(&event.tenant).into_iter().flat_map(|webhooks| &webhooks.endpoints);
+            let all = webhooks.get(&stream_of(event.tenant)).into_iter().flat_map(|webhooks| &webhooks.endpoints);
             let heard = all.filter(|(_, endpoint)| endpoint.hears(name, event.time));
             rows.extend(heard.map(|(id, _)| Row { endpoint: *id, callback: false, name, event }));
             if OUTCOMES.contains(&name)
-                && let Some(endpoint) = callbacks.get(&event.stream.id)
+                && let Some(endpoint) = callbacks.get(&event.stream)
             {
                 rows.push(Row { endpoint: *endpoint, callback: true, name, event });
             }
         }
         let tests = batch.tests.iter();
-        rows.extend(tests.map(|(id, noted)| Row { endpoint: *id, callback: false, name: TEST, event: &noted.0 }));
+        rows.extend(tests.map(|(id, noted)| Row { endpoint: *id, callback: false, name: TEST, event: noted }));
         note(schema, connection, &rows).await?;
         for (tenant, wanted) in &batch.again {
             again(schema, connection, *tenant, wanted).await?;
@@ -138,8 +166,8 @@ struct CallsBack {
 async fn callbacks(connection: &mut PgConnection, events: &[Noted]) -> Result<HashMap<Uuid, Uuid>, sqlx::Error> {
     let ended: Vec<Uuid> = events
         .iter()
-        .filter(|noted| OUTCOMES.contains(&name_of(&noted.0.event_type)))
-        .map(|noted| noted.0.stream.id)
+        .filter(|event| OUTCOMES.contains(&name_of(&event.event_type)))
+        .map(|event| event.stream)
         .collect();
     if ended.is_empty() {
         return Ok(HashMap::new());
@@ -165,7 +193,7 @@ fn receiver_of(tenant: Uuid, url: &str) -> Uuid {
         let host = scheme + 3;
         url[host..].find(['/', '?', '#']).map_or(url.len(), |length| host + length)
     });
-    Uuid::new_v5(&webhook::callbacks_of(tenant), url[..end].to_ascii_lowercase().as_bytes())
+    Uuid::new_v5(&callbacks_of(tenant), url[..end].to_ascii_lowercase().as_bytes())
 }
 
 const NOTE: &str = "insert into {schema}.delivery (id, endpoint, callback, tenant, event_id, event_type, category, shard, sequence,
@@ -175,8 +203,9 @@ const NOTE: &str = "insert into {schema}.delivery (id, endpoint, callback, tenan
      on conflict do nothing";
 
 /// The lock on a lane that is there already is what matters: whoever settles its last delivery looks for another one behind it.
-const WAIT: &str = "insert into {schema}.lane (endpoint, stream_id)
-     select distinct endpoint, stream_id from unnest($1::uuid[], $2::uuid[]) as w (endpoint, stream_id) order by 1, 2
+const WAIT: &str = "insert into {schema}.lane (endpoint, stream_id, tenant)
+     select distinct endpoint, stream_id, tenant from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as w (endpoint, stream_id, tenant)
+     order by 1, 2
      on conflict (endpoint, stream_id) do update set due_at = lane.due_at";
 
 async fn note(schema: &Schema, connection: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
@@ -190,17 +219,18 @@ async fn note(schema: &Schema, connection: &mut PgConnection, rows: &[Row<'_>]) 
         .bind(rows.iter().map(|row| row.event.tenant).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.event.id).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.name).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.event.stream.category.code()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.event.shard as i16).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.shard.category.code()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.shard.shard as i16).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.event.sequence as i64).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.event.stream.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.stream).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.event.version as i64).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.event.time).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
     sqlx::query(schema.sql(WAIT))
         .bind(rows.iter().map(|row| row.endpoint).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.event.stream.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.stream).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.tenant).collect::<Vec<_>>())
         .execute(connection)
         .await
         .map(drop)
@@ -228,23 +258,22 @@ async fn stand(
         .map(drop)
 }
 
-/// What waits for its next attempt is due now; what is under way is left alone.
-const AGAIN: &str = "with wanted as (
-         select d.id from {schema}.delivery d
-         where d.tenant = $1 and (($2::uuid is null and d.callback) or d.endpoint = $2) and ($3::uuid is null or d.id = $3)
-           and ($4::timestamptz is null or d.event_time >= $4) and ($5::timestamptz is null or d.event_time < $5)
-           and (d.state = 'dead' or not $6)
-         order by d.event_time limit $7
-     ), again as (
-         update {schema}.delivery d
-         set state = 'pending', attempts = 0, due_at = clock_timestamp(), settled_at = null
-         from wanted w where d.id = w.id
-         returning d.endpoint, d.stream_id
-     )
-     insert into {schema}.lane (endpoint, stream_id)
-     select distinct endpoint, stream_id from again order by 1, 2
+const WANTED: &str = "select d.id, d.endpoint, d.stream_id from {schema}.delivery d
+     where d.tenant = $1 and (($2::uuid is null and d.callback) or d.endpoint = $2) and ($3::uuid is null or d.id = $3)
+       and ($4::timestamptz is null or d.event_time >= $4) and ($5::timestamptz is null or d.event_time < $5)
+       and (d.state = 'dead' or not $6)
+     order by d.event_time limit $7";
+
+/// Lanes are locked before what is in them, as whoever settles does. What waits for its next attempt is due now; what is under way is left
+/// alone.
+const OPEN: &str = "insert into {schema}.lane (endpoint, stream_id, tenant)
+     select distinct endpoint, stream_id, $3::uuid from unnest($1::uuid[], $2::uuid[]) as w (endpoint, stream_id) order by 1, 2
      on conflict (endpoint, stream_id) do update
          set due_at = case when lane.claim is null then least(lane.due_at, excluded.due_at) else lane.due_at end";
+
+const AGAIN: &str = "update {schema}.delivery d
+     set state = 'pending', attempts = 0, due_at = clock_timestamp(), settled_at = null
+     where d.id = any ($1) and (d.state = 'dead' or not $2)";
 
 async fn again(
     schema: &Schema,
@@ -257,7 +286,7 @@ async fn again(
         Redelivered::Between { since, until, failed_only } => (None, Some(since), Some(until), failed_only),
         Redelivered::Failed => (None, None, None, true),
     };
-    sqlx::query(schema.sql(AGAIN))
+    let found: Vec<(Uuid, Uuid, Uuid)> = sqlx::query_as(schema.sql(WANTED))
         .bind(tenant)
         .bind(wanted.endpoint_id)
         .bind(one)
@@ -265,6 +294,17 @@ async fn again(
         .bind(until)
         .bind(dead_only)
         .bind(REDELIVERED_AT_ONCE)
+        .fetch_all(&mut *connection)
+        .await?;
+    sqlx::query(schema.sql(OPEN))
+        .bind(found.iter().map(|(_, endpoint, _)| *endpoint).collect::<Vec<_>>())
+        .bind(found.iter().map(|(.., stream)| *stream).collect::<Vec<_>>())
+        .bind(tenant)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(schema.sql(AGAIN))
+        .bind(found.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
+        .bind(dead_only)
         .execute(connection)
         .await
         .map(drop)

@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use docket_domain::{
-    Aggregate, At,
     consultation::{Consultation, view::ConsultationView},
-    webhook::{Endpoint, TEST, Told, Webhooks, body, callbacks_of},
+    webhook::{Endpoint, TEST, Told, Webhooks, body, callbacks_of, stream_of},
 };
-use docket_events::{Category, Event, Recorded, identity::EndpointFormat};
+use docket_events::{Recorded, identity::EndpointFormat};
 use docket_log::{Vault, journal, reader::ReadError, vault::VaultError};
 use docket_platform::{
     auth::webhook_secrets,
@@ -22,9 +21,9 @@ use uuid::Uuid;
 
 use super::{
     attempt::Ready,
-    endpoints,
     queue::{Claimed, Head, Lane},
 };
+use crate::reactors::streams;
 
 /// Why nothing could be prepared at all.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +59,7 @@ pub(super) struct Preparer {
 
 /// What many deliveries are made of.
 struct Sources {
+    /// By their stream.
     webhooks: HashMap<Uuid, Webhooks>,
     secrets: HashMap<Uuid, Vec<Secret>>,
     /// By stream, in order.
@@ -81,10 +81,11 @@ impl Preparer {
 
     async fn sources(&self, claimed: &[(Lane, Head)]) -> Result<Sources, Unprepared> {
         let tenants: BTreeSet<Uuid> = claimed.iter().map(|(_, head)| head.tenant).collect();
-        let mut webhooks = endpoints::of(&self.pool, &tenants).await?;
-        let (ids, mut sealed): (Vec<Uuid>, Vec<Webhooks>) = webhooks.drain().unzip();
+        let all: Vec<Uuid> = tenants.iter().map(|tenant| stream_of(*tenant)).collect();
+        let webhooks: HashMap<Uuid, Webhooks> = streams::fold(&self.pool, &all).await?;
+        let (ids, mut sealed): (Vec<Uuid>, Vec<Webhooks>) = webhooks.into_iter().unzip();
         self.vault.open(&mut sealed).await?;
-        let webhooks: HashMap<Uuid, Webhooks> = ids.into_iter().zip(sealed).collect();
+        let webhooks = ids.into_iter().zip(sealed).collect();
 
         let signers: BTreeSet<Uuid> = claimed.iter().map(|(lane, head)| signer(*lane, head)).collect();
         let signers: Vec<Uuid> = signers.into_iter().collect();
@@ -180,13 +181,11 @@ fn signer(lane: Lane, head: &Head) -> Uuid {
     if head.callback { callbacks_of(head.tenant) } else { lane.endpoint }
 }
 
-/// The stream's state at `version`. What a newer release wrote, or nobody can read, is passed over.
+/// The stream's state at `version`.
 fn fold(events: &[Recorded], version: u64) -> Consultation {
     let mut state = Consultation::default();
     for event in events.iter().take_while(|event| event.version <= version) {
-        if let Ok(Event::Consultation(data)) = Event::decode(Category::Consultation, &event.event_type, &event.data) {
-            state.evolve(&data, At { version: event.version, time: event.time });
-        }
+        streams::evolve(&mut state, event);
     }
     state
 }
@@ -202,7 +201,8 @@ fn target<'a>(
         let url = consultation.and_then(|view| view.callback_url.as_deref());
         return url.map(|url| (url, EndpointFormat::Standard, None)).ok_or("the request names no callback");
     }
-    let endpoint = sources.webhooks.get(&head.tenant).and_then(|webhooks| webhooks.endpoints.get(&lane.endpoint));
+    let endpoint =
+        sources.webhooks.get(&stream_of(head.tenant)).and_then(|webhooks| webhooks.endpoints.get(&lane.endpoint));
     match endpoint {
         None => Err("the endpoint was removed"),
         Some(Endpoint { disabled: Some(_), .. }) => Err("the endpoint is off"),

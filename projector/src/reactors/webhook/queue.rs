@@ -48,26 +48,35 @@ pub(super) struct Head {
     pub(super) number: u32,
 }
 
-/// Endpoints are walked from lane to lane, in another order each time, and each gives no more than it has room for: so none, however
-/// much waits for it, takes the turn of another.
+/// Endpoints are walked from lane to lane. Each gives no more than it has room for, and all of an organisation no more than that has: so none,
+/// however much waits for it, takes the turn of another. Which of them come first is left to chance.
 const CLAIM: &str = "with recursive walk (endpoint) as (
-         (select endpoint from react.lane order by endpoint limit 1)
+         (select endpoint, tenant from react.lane order by endpoint limit 1)
          union all
-         select (select l.endpoint from react.lane l where l.endpoint > w.endpoint order by l.endpoint limit 1)
-         from walk w where w.endpoint is not null
-     ), waiting as materialized (
-         select w.endpoint, coalesce(e.failures, 0) >= $5 as failing, coalesce(b.room, $3) as room
+         select n.endpoint, n.tenant from walk w cross join lateral (
+             select l.endpoint, l.tenant from react.lane l where l.endpoint > w.endpoint order by l.endpoint limit 1
+         ) n
+     ), open as (
+         select w.endpoint, w.tenant, coalesce(e.failures, 0) >= $5 as failing,
+                case when coalesce(e.failures, 0) >= $5 then least(coalesce(b.room, 1), 1) else coalesce(b.room, $3) end as room,
+                coalesce(t.room, $9) as of_tenant
          from walk w left join react.endpoint e on e.id = w.endpoint
          left join unnest($1::uuid[], $2::int[]) as b (endpoint, room) on b.endpoint = w.endpoint
-         where w.endpoint is not null and not coalesce(e.off, false)
-           and coalesce(e.open_until, '-infinity') <= clock_timestamp() and coalesce(b.room, 1) > 0
-         order by random()
+         left join unnest($7::uuid[], $8::int[]) as t (tenant, room) on t.tenant = w.tenant
+         where not coalesce(e.off, false) and coalesce(e.open_until, '-infinity') <= clock_timestamp()
+           and exists (select from react.lane l where l.endpoint = w.endpoint and l.due_at <= clock_timestamp())
+     ), shared as (
+         select o.*, coalesce(sum(room) over (partition by tenant order by random() rows between unbounded preceding and 1 preceding), 0)
+                    as before
+         from open o where room > 0
+     ), waiting as materialized (
+         select endpoint, failing, least(room, of_tenant - before) as room from shared where before < of_tenant order by random()
      ), due as (
          select p.endpoint, p.stream_id, w.failing
          from waiting w cross join lateral (
              select l.endpoint, l.stream_id from react.lane l
              where l.endpoint = w.endpoint and l.due_at <= clock_timestamp()
-             order by l.due_at limit case when w.failing then 1 else w.room end
+             order by l.due_at limit w.room
              for update skip locked
          ) p
          limit $4
@@ -78,7 +87,8 @@ const CLAIM: &str = "with recursive walk (endpoint) as (
          returning l.endpoint, l.stream_id, l.claim
      ), probing as (
          update react.endpoint e set open_until = clock_timestamp() + make_interval(secs => $6)
-         from (select distinct endpoint from due where failing) d where e.id = d.endpoint
+         from (select id from react.endpoint where id in (select endpoint from due where failing) order by id for update) p
+         where e.id = p.id
      )
      select c.endpoint, c.stream_id, c.claim, d.id, d.tenant, d.callback, d.event_type, d.event_id, d.stream_version,
             d.attempts, d.tries
@@ -88,20 +98,31 @@ const CLAIM: &str = "with recursive walk (endpoint) as (
          order by d.stream_version limit 1
      ) d on true";
 
-/// Claims at most `limit` lanes that are due. `rooms` says of endpoints how many more they may have under way here.
+/// How many more may be under way here: to endpoints and for organisations of which something is known, and for any other organisation.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) endpoints: Vec<(Uuid, i32)>,
+    pub(super) tenants: Vec<(Uuid, i32)>,
+    pub(super) any_tenant: i32,
+}
+
+/// Claims at most `limit` lanes that are due, as far as there is room `left`.
 pub(super) async fn claim(
     pool: &PgPool,
-    rooms: &[(Uuid, i32)],
+    left: &Left,
     limit: usize,
     holds: Duration,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     let rows = sqlx::query(CLAIM)
-        .bind(rooms.iter().map(|(endpoint, _)| *endpoint).collect::<Vec<_>>())
-        .bind(rooms.iter().map(|(_, room)| *room).collect::<Vec<_>>())
+        .bind(left.endpoints.iter().map(|(endpoint, _)| *endpoint).collect::<Vec<_>>())
+        .bind(left.endpoints.iter().map(|(_, room)| *room).collect::<Vec<_>>())
         .bind(FIRST_ROOM)
         .bind(limit as i64)
         .bind(OPEN_AFTER)
         .bind(holds.as_secs_f64())
+        .bind(left.tenants.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>())
+        .bind(left.tenants.iter().map(|(_, room)| *room).collect::<Vec<_>>())
+        .bind(left.any_tenant)
         .fetch_all(pool)
         .await?;
     rows.iter().map(claimed).collect()
@@ -286,6 +307,11 @@ async fn note_health(connection: &mut PgConnection, ours: &[&Settled]) -> Result
         let (_, count) = failures.entry(one.lane.endpoint).or_insert((head.tenant, Some(0)));
         *count = count.filter(|_| *verdict != Verdict::Delivered).map(|count| count + 1);
     }
+    // In one order, as everybody locks endpoints.
+    sqlx::query("select from react.endpoint where id = any ($1) order by id for update")
+        .bind(failures.keys().copied().collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
     let well: Vec<Uuid> =
         failures.iter().filter(|(_, (_, count))| count.is_none()).map(|(endpoint, _)| *endpoint).collect();
     if !well.is_empty() {
