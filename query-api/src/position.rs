@@ -51,13 +51,13 @@ pub const DIRECTORY: Source = Source { projection: "directory", category: Catego
 pub const AUDIT: Source = Source { projection: "audit", category: Category::Identity };
 
 /// The places of consultations' events.
-pub const FEED_CONSULTATION: Source = Source { projection: "feed", category: Category::Consultation };
+pub const EVENTS_CONSULTATION: Source = Source { projection: "events", category: Category::Consultation };
 /// The places of events in identity.
-pub const FEED_IDENTITY: Source = Source { projection: "feed", category: Category::Identity };
+pub const EVENTS_IDENTITY: Source = Source { projection: "events", category: Category::Identity };
 
 /// Every projection that is read here.
 pub(crate) const SOURCES: [Source; 7] =
-    [CONSULTATION, CONSULTATION_STATS, IDENTITY, DIRECTORY, AUDIT, FEED_CONSULTATION, FEED_IDENTITY];
+    [CONSULTATION, CONSULTATION_STATS, IDENTITY, DIRECTORY, AUDIT, EVENTS_CONSULTATION, EVENTS_IDENTITY];
 
 /// Where reads begin.
 #[derive(Debug, Clone)]

@@ -11,10 +11,10 @@ mod as_of;
 mod contract;
 #[path = "reads/events.rs"]
 mod events;
+#[path = "reads/events_log.rs"]
+mod events_log;
 #[path = "reads/events_on.rs"]
 mod events_on;
-#[path = "reads/feed.rs"]
-mod feed;
 #[path = "reads/fields.rs"]
 mod fields;
 #[path = "reads/identity.rs"]

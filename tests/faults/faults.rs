@@ -192,7 +192,7 @@ impl Fault {
         all.push(Self::FreezeScheduler(rng.random_range(0..APIS), rng.random_range(1..=4)));
         all.push(Self::HoldShard(rng.random_range(0..SHARDS)));
         all.extend(
-            ["consultation", "consultation_stats", "feed"].choose(rng).map(|projection| Self::Rebuild(projection)),
+            ["consultation", "consultation_stats", "events"].choose(rng).map(|projection| Self::Rebuild(projection)),
         );
         let is_here = |step: &&str| match step.split('.').next() {
             Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh" | "reactor" | "webhook") => {

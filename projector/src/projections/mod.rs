@@ -6,7 +6,7 @@ mod audit;
 mod consultation;
 mod consultation_stats;
 mod directory;
-mod feed;
+mod events;
 mod identity;
 #[cfg(test)]
 mod tests;
@@ -15,12 +15,12 @@ pub use audit::Audit;
 pub use consultation::Consultation;
 pub use consultation_stats::ConsultationStats;
 pub use directory::Directory;
-pub use feed::Feed;
+pub use events::Events;
 pub use identity::Identity;
 
 use crate::projection::{AnyProjection, Registry};
 
-static REGISTRY: [&dyn AnyProjection; 6] = [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Feed];
+static REGISTRY: [&dyn AnyProjection; 6] = [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Events];
 
 /// All projections.
 #[must_use]

@@ -11,7 +11,7 @@ use docket_events::{
 };
 use uuid::Uuid;
 
-use super::{Consultation, ConsultationStats, Feed, Identity, consultation, identity, registry};
+use super::{Consultation, ConsultationStats, Events, Identity, consultation, identity, registry};
 use crate::projection::{self, Projection};
 
 const TENANT: Uuid = Uuid::from_u128(7);
@@ -189,11 +189,11 @@ fn stats_count_states_and_late_answers_once_per_consultation() {
 
 #[test]
 fn the_feed_holds_what_is_an_organisations_own() {
-    let mut batch = <Feed as Projection>::Batch::default();
+    let mut batch = <Events as Projection>::Batch::default();
     for (version, tenant) in [(1, TENANT), (2, Uuid::nil()), (3, TENANT)] {
         let event_type = "docket.consultation.commented.v1".to_owned();
         let event = Recorded { tenant, event_type, ..recorded(Category::Consultation, 1, version) };
-        Feed.apply(&mut batch, &event, &Event::Consultation(commented())).expect("it applies");
+        Events.apply(&mut batch, &event, &Event::Consultation(commented())).expect("it applies");
     }
     let places: Vec<_> = batch.iter().map(|place| (place.tenant, place.sequence, place.kind.as_str())).collect();
     assert_eq!(places, [(TENANT, 1, "commented"), (TENANT, 3, "commented")]);

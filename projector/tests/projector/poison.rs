@@ -31,7 +31,7 @@ async fn a_malformed_event_parks_only_its_stream_and_retry_heals_it() {
     let waiting = parked(&world.pool).await.expect("listed");
     assert_eq!(
         waiting.iter().map(|p| (p.projection.as_str(), p.stream, p.sequence, p.events)).collect::<Vec<_>>(),
-        [("consultation", sick, poison, 3), ("consultation_stats", sick, poison, 3), ("feed", sick, poison, 3)]
+        [("consultation", sick, poison, 3), ("consultation_stats", sick, poison, 3), ("events", sick, poison, 3)]
     );
     assert_eq!(world.number("select count(*) from read.dead_letter where error is not null").await, 3);
     assert_eq!(world.number("select sum(parked)::bigint from read.checkpoint").await, 3);

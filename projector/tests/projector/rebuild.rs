@@ -75,7 +75,7 @@ async fn the_new_tables_show_a_tenant_its_own_rows_only() {
     populate(&world, 8, 3).await;
     lives(&world, 4).await;
     settle(&mut world.engine().await).await;
-    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "feed"] {
+    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "events"] {
         rebuilt(&world, projection).await.expect("rebuilt");
     }
     let reader = world.database.pool(DbRole::Reader, 1, Duration::from_secs(5));
@@ -105,7 +105,7 @@ async fn the_new_tables_show_a_tenant_its_own_rows_only() {
         sqlx::query_scalar(sqlx::AssertSqlSafe(found)).fetch_one(&reader).await.expect("a reader may search");
     assert_eq!(found, 8, "by their labels");
     let told: i64 =
-        sqlx::query_scalar("select count(*) from read.feed").fetch_one(&reader).await.expect("a reader may follow");
+        sqlx::query_scalar("select count(*) from read.event").fetch_one(&reader).await.expect("a reader may follow");
     assert_eq!(told, world.number("select count(*) from write.journal").await);
     let counted =
         "select count(*) from pg_attribute where attrelid = 'read_consultation_2.consultation_words_v1'::regclass

@@ -19,7 +19,7 @@ async fn the_lag_is_told_in_events_and_seconds() {
     let behind: Vec<_> = lags.iter().filter(|lag| lag.events() > 0).collect();
     assert_eq!(
         behind.iter().map(|lag| (lag.projection.as_str(), lag.shard.shard, lag.events())).collect::<Vec<_>>(),
-        [("consultation", 1, 2), ("consultation_stats", 1, 2), ("feed", 1, 2)]
+        [("consultation", 1, 2), ("consultation_stats", 1, 2), ("events", 1, 2)]
     );
     assert!(behind.iter().all(|lag| lag.seconds > 0.0));
     settle(&mut world.engine().await).await;
@@ -34,15 +34,15 @@ async fn what_a_release_brings_begins_at_the_beginning_of_a_log_that_is_there() 
     // As a database of an older release is, once it is migrated.
     world
         .sql(
-            "truncate read.feed_v1; delete from read.checkpoint where projection = 'feed';
-             delete from read.generation where projection = 'feed'",
+            "truncate read.event_v1; delete from read.checkpoint where projection = 'events';
+             delete from read.generation where projection = 'events'",
         )
         .await;
     let mut engine = world.engine().await;
     world.say(consultation_in(1, 40), requested("meanwhile")).await;
     settle(&mut engine).await;
     assert_eq!(
-        world.number("select count(*) from read.feed").await,
+        world.number("select count(*) from read.event").await,
         world.number("select count(*) from write.journal").await
     );
     world.assert_verified().await;

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, TimeDelta};
 use docket_domain::webhook::callbacks_of;
 use docket_events::{
     consultation::{ConsultationEvent, Decision, Requested},
@@ -95,6 +96,40 @@ async fn after_a_dead_letter_the_next_goes_on_and_what_is_made_again_keeps_its_i
     post.tell(IdentityEvent::WebhookRedeliveryRequested(wanted(one))).await;
     receiver.until("the same again", |all| all.iter().filter(|one| one.taken && one.version() == 1).count() == 2).await;
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_for_deliveries_again_while_they_are_made_locks_nobody_out() {
+    let post = Post::open().await;
+    let receiver = Receiver::start(|_, times| Answer::Status(if times == 1 { 503 } else { 200 })).await;
+    // As many as refuse together, each a few times in a row: none is left alone for long.
+    for n in 1..=20 {
+        post.hears_all(n, receiver.url(&format!("{n}"))).await;
+    }
+    for id in 1..=5 {
+        story(&post.world, id, 2).await;
+    }
+    let running = post.run(quick());
+    let until = DateTime::UNIX_EPOCH + TimeDelta::days(40_000);
+    for round in 0..60 {
+        let all = Redelivered::Between { since: DateTime::UNIX_EPOCH, until, failed_only: false };
+        let wanted = WebhookRedeliveryRequested {
+            endpoint_id: Some(endpoint(1 + round % 20)),
+            deliveries: all,
+            requested_by: ADMIN,
+        };
+        post.tell(IdentityEvent::WebhookRedeliveryRequested(wanted)).await;
+    }
+    post.until("select count(*) from write.journal j where category = 1 and sequence >
+         (select min(sequence) from react.checkpoint where projection = 'webhooks' and category = 1 and shard = j.shard)", 0)
+        .await;
+    post.until(DELIVERED, 400).await;
+    post.until("select count(*) from react.lane", 0).await;
+    running.stop().await;
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    assert_eq!(post.world.number(deadlocks).await, 0);
+    let order = order(&receiver.received());
+    assert!(order.values().all(|versions| versions.len() == 4), "{order:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

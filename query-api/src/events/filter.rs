@@ -10,7 +10,7 @@ use docket_platform::{
     },
 };
 
-use crate::position::{FEED_CONSULTATION, FEED_IDENTITY, Source};
+use crate::position::{EVENTS_CONSULTATION, EVENTS_IDENTITY, Source};
 
 /// The events of one category that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Filter {
             return Err(unknown(name));
         }
         let mut categories = Vec::new();
-        for (source, action) in [(FEED_CONSULTATION, Action::Read), (FEED_IDENTITY, Action::ReadAudit)] {
+        for (source, action) in [(EVENTS_CONSULTATION, Action::Read), (EVENTS_IDENTITY, Action::ReadAudit)] {
             let kinds = wanted(source.category, names.as_deref());
             if permissions::allows(principal, action) {
                 categories.push((source, kinds));
@@ -115,14 +115,14 @@ mod tests {
     #[test]
     fn names_choose_within_what_one_may_see() {
         let of = |role, types| Filter::new(&person(role), types).map(|filter| filter.0);
-        assert_eq!(of(Role::Analyst, None).unwrap(), [(FEED_CONSULTATION, Kinds::All)]);
+        assert_eq!(of(Role::Analyst, None).unwrap(), [(EVENTS_CONSULTATION, Kinds::All)]);
         let admin = of(Role::Admin, Some("consultation.responded, consultation.timed_out,consultation.responded"));
         assert_eq!(
             admin.unwrap(),
-            [(FEED_CONSULTATION, some(&["responded", "timed_out"])), (FEED_IDENTITY, some(&[]))]
+            [(EVENTS_CONSULTATION, some(&["responded", "timed_out"])), (EVENTS_IDENTITY, some(&[]))]
         );
         let both = of(Role::Admin, Some("identity.*,consultation.responded")).unwrap();
-        assert_eq!(both, [(FEED_CONSULTATION, some(&["responded"])), (FEED_IDENTITY, Kinds::All)]);
+        assert_eq!(both, [(EVENTS_CONSULTATION, some(&["responded"])), (EVENTS_IDENTITY, Kinds::All)]);
         assert_eq!(of(Role::Reviewer, Some("consultation.*,identity.role_changed")).unwrap_err().code(), "forbidden");
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn a_key_sees_consultations_if_it_may_read_them_and_nothing_else() {
         let key = |scope| Principal::key(Uuid::nil(), Uuid::nil(), Scopes::from_iter([scope]));
         let reads = Filter::new(&key(Scope::ConsultationRead), None).unwrap();
-        assert_eq!(reads.0, [(FEED_CONSULTATION, Kinds::All)]);
+        assert_eq!(reads.0, [(EVENTS_CONSULTATION, Kinds::All)]);
         assert_eq!(Filter::new(&key(Scope::ConsultationAsk), None).unwrap_err().code(), "forbidden");
     }
 }

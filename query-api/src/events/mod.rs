@@ -1,6 +1,6 @@
 //! The feed of events: `GET /api/v1/events` tells an organisation its own events, each once, for those whom no webhook can reach.
 //!
-//! Owns the cursor, the pages and how an event is told. The projection `feed` says which events there are, the journal what they
+//! Owns the cursor, the pages and how an event is told. The projection `events` says which events there are, the journal what they
 //! say; both are read under the asker's tenant. It decides nothing, and remembers nobody: who has seen what is the reader's to keep.
 //!
 //! | you look for | where |

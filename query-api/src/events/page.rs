@@ -115,7 +115,7 @@ const FIND: &str = "select c.shard, f.sequence, f.at, f.is_wanted, f.is_last
              select p.sequence, p.at, $6::text[] is null or p.kind = any($6) as is_wanted,
                     row_number() over (order by p.sequence) = $7 as is_last
              from (
-                 select f.sequence, f.at, f.kind from read.feed f
+                 select f.sequence, f.at, f.kind from read.event f
                  where f.tenant = $1 and f.category = $2 and f.shard = c.shard and f.sequence > c.behind and f.sequence <= c.until
                  order by f.sequence limit $7
              ) p

@@ -87,7 +87,7 @@ async fn journalled(
         return Ok(Vec::new());
     }
     let Columns { categories, shards, sequences } = Columns::of(places);
-    sqlx::query_as("select * from read.feed_events($1, $2, $3, $4, $5)")
+    sqlx::query_as("select * from read.journalled_events($1, $2, $3, $4, $5)")
         .bind(tenant)
         .bind(categories)
         .bind(shards)
@@ -137,7 +137,7 @@ async fn keys(
     }
     let (places, ids): (Vec<Place>, Vec<Uuid>) = wanted.into_iter().unzip();
     let Columns { categories, shards, sequences } = Columns::of(&places);
-    let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as("select id, secret from read.feed_keys($1, $2, $3, $4, $5)")
+    let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as("select id, secret from read.journalled_keys($1, $2, $3, $4, $5)")
         .bind(tenant)
         .bind(categories)
         .bind(shards)

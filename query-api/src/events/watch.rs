@@ -16,7 +16,7 @@ use sqlx::{PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::position::{FEED_CONSULTATION, FEED_IDENTITY, checkpoints, sequence};
+use crate::position::{EVENTS_CONSULTATION, EVENTS_IDENTITY, checkpoints, sequence};
 
 /// Wakes those who wait. Clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -131,11 +131,11 @@ struct Stands {
 
 impl Stands {
     async fn now(connection: &mut PgConnection, installation: &Installation) -> Result<Self, sqlx::Error> {
-        let mut at = checkpoints(connection, installation, FEED_CONSULTATION).await?;
-        at.join(&checkpoints(connection, installation, FEED_IDENTITY).await?);
+        let mut at = checkpoints(connection, installation, EVENTS_CONSULTATION).await?;
+        at.join(&checkpoints(connection, installation, EVENTS_IDENTITY).await?);
         let parked: i64 =
             sqlx::query_scalar("select coalesce(sum(parked), 0)::bigint from read.checkpoint where projection = $1")
-                .bind(FEED_CONSULTATION.projection)
+                .bind(EVENTS_CONSULTATION.projection)
                 .fetch_one(connection)
                 .await?;
         Ok(Self { at, parked: sequence(parked) })
@@ -155,7 +155,7 @@ async fn heard_of(
          from unnest($1::uuid[]) as t (tenant)
          cross join unnest($2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[]) as c (category, shard, behind, until)
          cross join lateral (
-             select from read.feed f
+             select from read.event f
              where f.tenant = t.tenant and f.category = c.category and f.shard = c.shard
                and f.sequence > c.behind and f.sequence <= c.until
              limit 1

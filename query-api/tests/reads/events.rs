@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    feed::{Log, OURS, SOON, THEIRS, assert_ordered, get, ids_of, journalled, kinds, page, refused},
+    events_log::{Log, OURS, SOON, THEIRS, assert_ordered, get, ids_of, journalled, kinds, page, refused},
     support::{World, person},
 };
 
@@ -196,8 +196,8 @@ async fn readers_reach_events_and_keys_of_their_tenant_alone() {
         let mut tx = docket_platform::db::tenant_read(&world.reader, setting).await.unwrap();
         let sql = format!(
             "with p as (select distinct * from unnest($2::smallint[], $3::smallint[], $4::bigint[]) as p (category, shard, sequence))
-             select (select count(*) from read.feed_events($1, {places}, 1000000)),
-                    (select count(*) from read.feed_keys($1, $2, $3, $4, $5)), (select count(*) from read.feed)"
+             select (select count(*) from read.journalled_events($1, {places}, 1000000)),
+                    (select count(*) from read.journalled_keys($1, $2, $3, $4, $5)), (select count(*) from read.event)"
         );
         let counts: (i64, i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(tenant)
@@ -299,17 +299,17 @@ async fn beside_a_tenant_with_a_million_events_an_index_is_used() {
     let log = Log::new(&world);
     world
         .run(&format!(
-            "insert into read.feed_v1 select '{THEIRS}', 2, n % 2, 1000 + n, case when n % 1000 = 0 then 'withdrawn' else 'commented' end, now()
+            "insert into read.event_v1 select '{THEIRS}', 2, n % 2, 1000 + n, case when n % 1000 = 0 then 'withdrawn' else 'commented' end, now()
                  from generate_series(1, 1000000) n"
         ))
         .await;
     log.ask(OURS, "small").await;
     log.settle().await;
-    world.run("update read.checkpoint set sequence = 2000000 where projection = 'feed' and category = 2; analyze read.feed_v1").await;
+    world.run("update read.checkpoint set sequence = 2000000 where projection = 'events' and category = 2; analyze read.event_v1").await;
     let counts = async || -> (i64, i64, i64) {
         sqlx::query_as(
             "select t.seq_scan, i.idx_scan, i.idx_tup_read from pg_stat_user_tables t join pg_stat_user_indexes i using (relid)
-             where t.relname = 'feed_v1'",
+             where t.relname = 'event_v1'",
         )
         .fetch_one(&world.owner)
         .await

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    feed::{Log, OURS, SOON, THEIRS, get, kinds, page, position, refused},
+    events_log::{Log, OURS, SOON, THEIRS, get, kinds, page, position, refused},
     support::{World, person},
 };
 
@@ -153,8 +153,8 @@ async fn nothing_is_told_past_a_parked_event_and_everything_once_it_is_healed() 
     // As a projector leaves it that cannot apply the second event.
     world
         .run(
-            "delete from read.feed_v1 where sequence >= 2;
-             insert into read.dead_letter select 'feed', category, shard, sequence, tenant, stream_id, event_id, event_type, 'secret',
+            "delete from read.event_v1 where sequence >= 2;
+             insert into read.dead_letter select 'events', category, shard, sequence, tenant, stream_id, event_id, event_type, 'secret',
                  now() - interval '1 minute' from write.journal where sequence >= 2 and category = 2"
         )
         .await;
@@ -175,10 +175,10 @@ async fn nothing_is_told_past_a_parked_event_and_everything_once_it_is_healed() 
         world
             .run(&format!(
                 "begin;
-                 insert into read.feed_v1 select tenant, category, shard, sequence, split_part(event_type, '.', 3), time
+                 insert into read.event_v1 select tenant, category, shard, sequence, split_part(event_type, '.', 3), time
                      from write.journal where sequence >= 2 and category = 2;
                  delete from read.dead_letter;
-                 update read.checkpoint set parked = parked + 1 where projection = 'feed' and category = 2 and shard = {shard};
+                 update read.checkpoint set parked = parked + 1 where projection = 'events' and category = 2 and shard = {shard};
                  commit"
             ))
             .await;

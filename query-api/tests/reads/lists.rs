@@ -197,8 +197,14 @@ async fn a_tenant_finds_its_own_alone() {
     .fetch_all(&world.owner)
     .await
     .unwrap();
-    let expected =
-        ["consultation_events", "consultation_keys", "feed_events", "feed_keys", "find_consultations", "lacking"];
+    let expected = [
+        "consultation_events",
+        "consultation_keys",
+        "find_consultations",
+        "journalled_events",
+        "journalled_keys",
+        "lacking",
+    ];
     assert_eq!(definers, expected.map(|name| format!("read.{name}: docket_reader")));
 }
 

@@ -65,9 +65,9 @@ async fn make_template() -> Installation {
     let mut connection = cluster.connect_options(OWNER, TEMPLATE).connect().await.unwrap();
     docket_log::migrate::migrate(&mut connection).await.unwrap();
     let installation = Installation::set_up(&mut connection, ids::new_id(), SHARDS, Mode::Journal).await.unwrap();
-    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "feed"] {
+    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "events"] {
         let categories = match projection {
-            "feed" => &Category::ALL[..],
+            "events" => &Category::ALL[..],
             "consultation" | "consultation_stats" => &[Category::Consultation],
             _ => &[Category::Identity],
         };

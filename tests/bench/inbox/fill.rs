@@ -194,7 +194,7 @@ pub async fn organisation(store: &Store) -> Result<()> {
 /// Lets a projector apply all that is journalled, and ends it.
 pub async fn project(place: &Place, docket: &Path) -> Result<()> {
     let projector = place.role(docket, "projector").await?;
-    let of_both = [("feed", 1_i16), ("feed", 2)];
+    let of_both = [("events", 1_i16), ("events", 2)];
     let sources = [("consultation", 2), ("consultation_stats", 2), ("identity", 1), ("directory", 1), ("audit", 1)];
     let sources = sources.into_iter().chain(of_both);
     let (names, categories): (Vec<&str>, Vec<i16>) = sources.unzip();

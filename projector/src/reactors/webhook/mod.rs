@@ -3,6 +3,7 @@
 //! | step | module |
 //! |---|---|
 //! | events to deliveries, noted with the checkpoint | `note` |
+//! | deliveries that are made again | `again` |
 //! | whose turn it is, and what an attempt came to | `queue` |
 //! | one attempt after another, many at a time | `dispatch` |
 //! | what is sent: read, opened and signed at the time of sending | `prepare` |
@@ -12,6 +13,7 @@
 //! Of one stream one delivery is under way to an endpoint at a time, in the order of the stream's versions; after a dead letter the
 //! next goes on. Streams do not wait for each other, nor endpoints for one that does not answer: each has a share of its own.
 
+mod again;
 mod attempt;
 mod dispatch;
 mod keep;

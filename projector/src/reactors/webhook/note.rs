@@ -9,13 +9,14 @@ use chrono::{DateTime, Utc};
 use docket_domain::webhook::{OUTCOMES, TEST, Webhooks, callbacks_of, delivery_id, name_of, stream_of};
 use docket_events::{
     Category, Event, Recorded, ShardId,
-    identity::{IdentityEvent, Redelivered, WebhookRedeliveryRequested},
+    identity::{IdentityEvent, WebhookRedeliveryRequested},
 };
 use docket_log::{faults, reader::ReadError};
 use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::again::Again;
 use crate::{
     projection::{Change, Info, Poison, Projection, Schema, WriteError},
     reactors::streams,
@@ -23,9 +24,6 @@ use crate::{
 
 /// The reactor `webhooks`.
 pub static WEBHOOKS: Noting = Noting;
-
-/// The most deliveries that one request makes again.
-const REDELIVERED_AT_ONCE: i64 = 100_000;
 
 /// See [`WEBHOOKS`].
 #[derive(Debug, Clone, Copy)]
@@ -134,8 +132,13 @@ impl Projection for Noting {
         let tests = batch.tests.iter();
         rows.extend(tests.map(|(id, noted)| Row { endpoint: *id, callback: false, name: TEST, event: noted }));
         note(schema, connection, &rows).await?;
+        let mut again = Vec::new();
         for (tenant, wanted) in &batch.again {
-            again(schema, connection, *tenant, wanted).await?;
+            again.push(Again::find(schema, connection, *tenant, wanted).await?);
+        }
+        open(schema, connection, &lanes(&rows, &again)).await?;
+        for again in &again {
+            again.begin(schema, connection).await?;
         }
         // Lanes are locked before endpoints, here as elsewhere.
         stand(schema, connection, &batch.stands).await?;
@@ -202,12 +205,6 @@ const NOTE: &str = "insert into {schema}.delivery (id, endpoint, callback, tenan
                           $9::bigint[], $10::uuid[], $11::bigint[], $12::timestamptz[])
      on conflict do nothing";
 
-/// The lock on a lane that is there already is what matters: whoever settles its last delivery looks for another one behind it.
-const WAIT: &str = "insert into {schema}.lane (endpoint, stream_id, tenant)
-     select distinct endpoint, stream_id, tenant from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as w (endpoint, stream_id, tenant)
-     order by 1, 2
-     on conflict (endpoint, stream_id) do update set due_at = lane.due_at";
-
 async fn note(schema: &Schema, connection: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
@@ -225,12 +222,36 @@ async fn note(schema: &Schema, connection: &mut PgConnection, rows: &[Row<'_>]) 
         .bind(rows.iter().map(|row| row.event.stream).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.event.version as i64).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.event.time).collect::<Vec<_>>())
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(schema.sql(WAIT))
-        .bind(rows.iter().map(|row| row.endpoint).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.event.stream).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.event.tenant).collect::<Vec<_>>())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// All lanes of a batch in one statement and in the order of their keys, as whoever settles locks them: no two wait for each other. The lock
+/// on a lane that is there already is what matters: whoever settles its last delivery looks for another one behind it.
+const OPEN: &str = "insert into {schema}.lane (endpoint, stream_id, tenant)
+     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as w (endpoint, stream_id, tenant) order by endpoint, stream_id
+     on conflict (endpoint, stream_id) do update set due_at = lane.due_at";
+
+/// Endpoint, stream and organisation of a lane.
+type Lane = (Uuid, Uuid, Uuid);
+
+fn lanes(rows: &[Row<'_>], again: &[Again]) -> BTreeSet<Lane> {
+    let mut lanes: BTreeSet<Lane> = rows.iter().map(|row| (row.endpoint, row.event.stream, row.event.tenant)).collect();
+    for again in again {
+        lanes.extend(again.lanes());
+    }
+    lanes
+}
+
+async fn open(schema: &Schema, connection: &mut PgConnection, lanes: &BTreeSet<Lane>) -> Result<(), sqlx::Error> {
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(schema.sql(OPEN))
+        .bind(lanes.iter().map(|(endpoint, ..)| *endpoint).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|(_, stream, _)| *stream).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|(.., tenant)| *tenant).collect::<Vec<_>>())
         .execute(connection)
         .await
         .map(drop)
@@ -253,58 +274,6 @@ async fn stand(
         .bind(stands.keys().copied().collect::<Vec<_>>())
         .bind(stands.values().map(|(tenant, _)| *tenant).collect::<Vec<_>>())
         .bind(stands.values().map(|(_, off)| *off).collect::<Vec<_>>())
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-const WANTED: &str = "select d.id, d.endpoint, d.stream_id from {schema}.delivery d
-     where d.tenant = $1 and (($2::uuid is null and d.callback) or d.endpoint = $2) and ($3::uuid is null or d.id = $3)
-       and ($4::timestamptz is null or d.event_time >= $4) and ($5::timestamptz is null or d.event_time < $5)
-       and (d.state = 'dead' or not $6)
-     order by d.event_time limit $7";
-
-/// Lanes are locked before what is in them, as whoever settles does. What waits for its next attempt is due now; what is under way is left
-/// alone.
-const OPEN: &str = "insert into {schema}.lane (endpoint, stream_id, tenant)
-     select distinct endpoint, stream_id, $3::uuid from unnest($1::uuid[], $2::uuid[]) as w (endpoint, stream_id) order by 1, 2
-     on conflict (endpoint, stream_id) do update
-         set due_at = case when lane.claim is null then least(lane.due_at, excluded.due_at) else lane.due_at end";
-
-const AGAIN: &str = "update {schema}.delivery d
-     set state = 'pending', attempts = 0, due_at = clock_timestamp(), settled_at = null
-     where d.id = any ($1) and (d.state = 'dead' or not $2)";
-
-async fn again(
-    schema: &Schema,
-    connection: &mut PgConnection,
-    tenant: Uuid,
-    wanted: &WebhookRedeliveryRequested,
-) -> Result<(), sqlx::Error> {
-    let (one, since, until, dead_only) = match wanted.deliveries {
-        Redelivered::One(id) => (Some(id), None, None, false),
-        Redelivered::Between { since, until, failed_only } => (None, Some(since), Some(until), failed_only),
-        Redelivered::Failed => (None, None, None, true),
-    };
-    let found: Vec<(Uuid, Uuid, Uuid)> = sqlx::query_as(schema.sql(WANTED))
-        .bind(tenant)
-        .bind(wanted.endpoint_id)
-        .bind(one)
-        .bind(since)
-        .bind(until)
-        .bind(dead_only)
-        .bind(REDELIVERED_AT_ONCE)
-        .fetch_all(&mut *connection)
-        .await?;
-    sqlx::query(schema.sql(OPEN))
-        .bind(found.iter().map(|(_, endpoint, _)| *endpoint).collect::<Vec<_>>())
-        .bind(found.iter().map(|(.., stream)| *stream).collect::<Vec<_>>())
-        .bind(tenant)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(schema.sql(AGAIN))
-        .bind(found.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
-        .bind(dead_only)
         .execute(connection)
         .await
         .map(drop)

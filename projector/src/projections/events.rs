@@ -1,6 +1,6 @@
-//! The projection `feed`: where in the journal an organisation's own events stand.
+//! The projection `events`: where in the journal an organisation's own events stand.
 //!
-//! Owns `feed_v1`, a row per event and nothing of what the event says: who reads the feed reads that from the journal, with what was
+//! Owns `event_v1`, a row per event and nothing of what the event says: who reads events reads that from the journal, with what was
 //! erased since gone. Events of users' streams are nobody's own and have no row.
 
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use crate::projection::{self, Change, Info, Poison, Projection, Schema, Table, W
 
 /// Every event of every organisation, by place.
 #[derive(Debug, Clone, Copy)]
-pub struct Feed;
+pub struct Events;
 
 /// Where an event stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,16 +26,16 @@ pub struct Place {
 }
 
 // Applied again it is the same row.
-const PLACES: &str = "insert into {schema}.feed_v1 (tenant, category, shard, sequence, kind, at)
+const PLACES: &str = "insert into {schema}.event_v1 (tenant, category, shard, sequence, kind, at)
      select * from unnest($1::uuid[], $2::smallint[], $3::smallint[], $4::bigint[], $5::text[], $6::timestamptz[])
      on conflict do nothing";
 
-impl Projection for Feed {
+impl Projection for Events {
     const INFO: Info = Info {
-        name: "feed",
+        name: "events",
         version: 1,
         categories: &Category::ALL,
-        tables: &[Table { name: "feed_v1", personal: &[] }],
+        tables: &[Table { name: "event_v1", personal: &[] }],
     };
 
     type Batch = Vec<Place>;

@@ -92,16 +92,16 @@ impl<'a> Log<'a> {
         for shard in Category::ALL.into_iter().flat_map(|category| self.world.installation.shards_of(category)) {
             let done = sqlx::query(
                 "with stood as (
-                     select sequence from read.checkpoint where projection = 'feed' and category = $1 and shard = $2 for update
+                     select sequence from read.checkpoint where projection = 'events' and category = $1 and shard = $2 for update
                  ), batch as (
                      select j.* from write.journal j, stood where j.category = $1 and j.shard = $2 and j.sequence > stood.sequence
                      order by j.sequence limit $3
                  ), placed as (
-                     insert into read.feed_v1 select tenant, category, shard, sequence, split_part(event_type, '.', 3), time
+                     insert into read.event_v1 select tenant, category, shard, sequence, split_part(event_type, '.', 3), time
                      from batch where tenant <> '00000000-0000-0000-0000-000000000000'
                  )
                  update read.checkpoint set sequence = (select max(sequence) from batch)
-                 where projection = 'feed' and category = $1 and shard = $2 and exists (select from batch)",
+                 where projection = 'events' and category = $1 and shard = $2 and exists (select from batch)",
             )
             .bind(shard.category.code())
             .bind(i16::try_from(shard.shard).unwrap())

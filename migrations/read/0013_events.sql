@@ -1,7 +1,7 @@
--- The projection `feed`: which events are an organisation's own, and where in the journal they stand. `GET /api/v1/events` finds them here
+-- The projection `events`: which events are an organisation's own, and where in the journal they stand. `GET /api/v1/events` finds them here
 -- and reads them there (ADR 0020). Events of users' streams belong to no organisation and are not among them.
 
-create table read.feed_v1 (
+create table read.event_v1 (
     tenant   uuid not null,
     category smallint not null,
     shard    smallint not null,
@@ -11,20 +11,20 @@ create table read.feed_v1 (
     primary key (tenant, category, shard, sequence) include (kind, at)
 );
 
-create view read.feed with (security_invoker = true) as select * from read.feed_v1;
+create view read.event with (security_invoker = true) as select * from read.event_v1;
 
-grant select, insert, update, delete, truncate on read.feed_v1 to docket_projector;
-grant select on read.feed_v1 to docket_reader;
-grant select on read.feed to docket_reader, docket_projector;
-alter table read.feed_v1 enable row level security;
-alter table read.feed_v1 force row level security;
-create policy projector on read.feed_v1 to docket_projector using (true) with check (true);
+grant select, insert, update, delete, truncate on read.event_v1 to docket_projector;
+grant select on read.event_v1 to docket_reader;
+grant select on read.event to docket_reader, docket_projector;
+alter table read.event_v1 enable row level security;
+alter table read.event_v1 force row level security;
+create policy projector on read.event_v1 to docket_projector using (true) with check (true);
 -- Whoever wakes those who wait looks for all of them at once, and must say so (ADR 0007).
-create policy tenant on read.feed_v1 for select to docket_reader
+create policy tenant on read.event_v1 for select to docket_reader
     using (tenant = nullif(current_setting('docket.tenant', true), '')::uuid or current_setting('docket.follower', true) = 'on');
 
 -- These events of the tenant, in the order in which they are named. No more than the first and whatever comes to `p_bytes` with it.
-create function read.feed_events(p_tenant uuid, p_categories smallint[], p_shards smallint[], p_sequences bigint[], p_bytes bigint)
+create function read.journalled_events(p_tenant uuid, p_categories smallint[], p_shards smallint[], p_sequences bigint[], p_bytes bigint)
 returns table (category smallint, shard smallint, sequence bigint, stream_id uuid, stream_version bigint, event_id uuid, tenant uuid,
                "time" timestamptz, recorded_at timestamptz, event_type text, data text, meta text)
 language sql stable security definer set search_path = ''
@@ -41,7 +41,7 @@ $$;
 
 -- Of these keys, each named with an event of the tenant, those that stand in that event. One that was destroyed is not there: what was
 -- sealed under it is erased.
-create function read.feed_keys(p_tenant uuid, p_categories smallint[], p_shards smallint[], p_sequences bigint[], p_keys uuid[])
+create function read.journalled_keys(p_tenant uuid, p_categories smallint[], p_shards smallint[], p_sequences bigint[], p_keys uuid[])
 returns table (id uuid, secret bytea)
 language sql stable security definer set search_path = ''
 as $$
@@ -57,8 +57,8 @@ do $$
 declare
     signature text;
 begin
-    foreach signature in array array['read.feed_events(uuid, smallint[], smallint[], bigint[], bigint)',
-                                     'read.feed_keys(uuid, smallint[], smallint[], bigint[], uuid[])'] loop
+    foreach signature in array array['read.journalled_events(uuid, smallint[], smallint[], bigint[], bigint)',
+                                     'read.journalled_keys(uuid, smallint[], smallint[], bigint[], uuid[])'] loop
         execute format('revoke all on function %s from public', signature);
         execute format('grant execute on function %s to docket_reader', signature);
     end loop;
