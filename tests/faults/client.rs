@@ -21,6 +21,8 @@ use crate::{
 
 /// How long an attempt waits. Shorter than a held shard or a frozen process may take, so that attempts overlap.
 const ATTEMPT: Duration = Duration::from_millis(1500);
+/// How long a login waits. It hashes, which is slow by design, and whoever goes away meanwhile has not logged in.
+const LOGIN: Duration = Duration::from_secs(10);
 /// How long a command is repeated.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(40);
@@ -72,7 +74,7 @@ impl Client {
     pub async fn auth_as(&self, agent: &str, what: &str, access: Option<&str>, body: &Value) -> Option<(u16, Value)> {
         let process = self.turn.fetch_add(1, Ordering::Relaxed) % self.addresses.len();
         let mut request = self.http.post(format!("{}/api/v1/auth/{what}", self.addresses[process])).json(body);
-        request = request.header("user-agent", agent);
+        request = request.header("user-agent", agent).timeout(if what == "login" { LOGIN } else { ATTEMPT });
         if let Some(access) = access {
             request = request.bearer_auth(access);
         }
