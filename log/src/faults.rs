@@ -29,11 +29,13 @@ pub enum Bug {
     SkipIdComparison,
     /// A refresh token that was used is as good as a new one.
     TakeUsedTokens,
+    /// A webhook is noted as delivered before it is sent.
+    SettleBeforeSend,
 }
 
 impl Bug {
     /// Every seeded bug with the name that `DOCKET_FAULT_BUG` takes.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 11] = [
         ("drop-compare-and-set", Self::DropCompareAndSet),
         ("read-past-gap", Self::ReadPastGap),
         ("forget-idempotency", Self::ForgetIdempotency),
@@ -44,11 +46,12 @@ impl Bug {
         ("resume-at-tail", Self::ResumeAtTail),
         ("skip-id-comparison", Self::SkipIdComparison),
         ("take-used-tokens", Self::TakeUsedTokens),
+        ("settle-before-send", Self::SettleBeforeSend),
     ];
 }
 
 /// The steps at which a `faults` build can be told to die, or to stop.
-pub const STEPS: [&str; 13] = [
+pub const STEPS: [&str; 18] = [
     "append.before",
     "append.after_commit",
     "command.before_answer",
@@ -62,6 +65,11 @@ pub const STEPS: [&str; 13] = [
     "relay.after_produce",
     "relay.before_mark",
     "relay.after_mark",
+    "webhook.after_noting",
+    "webhook.after_claim",
+    "webhook.before_send",
+    "webhook.after_send",
+    "webhook.after_settle",
 ];
 
 /// The same of commands that operators give: `docket log switch`, `docket rebuild`, `docket recover`.

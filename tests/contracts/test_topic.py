@@ -37,9 +37,10 @@ def consume(brokers: str, topic: str) -> subprocess.CompletedProcess[str]:
 
 
 def alike(event: dict) -> dict:
-    """The event without what the two ways name differently, and its time as a time."""
+    """The event without what the two ways name differently, its time as a time, and truths as headers write them."""
     taken = {name: value for name, value in event.items() if name not in ("shard", "partitionkey")}
-    return {**taken, "time": datetime.fromisoformat(taken["time"])}
+    truths = {name: str(value).lower() for name, value in taken.items() if isinstance(value, bool)}
+    return {**taken, **truths, "time": datetime.fromisoformat(taken["time"])}
 
 
 def event(sequence: int) -> dict[str, str]:

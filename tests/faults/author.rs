@@ -103,6 +103,9 @@ impl Author {
         if self.rng.random_bool(0.1) {
             body["external_id"] = json!(key);
         }
+        if self.rng.random_bool(0.1) {
+            body["callback_url"] = json!(self.people.callback_url);
+        }
         let kind = Kind::Ask { near, reviewers };
         Command { key, kind, person, stream: None, path: CONSULTATIONS.to_owned(), body: body.to_string() }
     }

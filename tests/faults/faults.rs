@@ -195,7 +195,9 @@ impl Fault {
             ["consultation", "consultation_stats", "feed"].choose(rng).map(|projection| Self::Rebuild(projection)),
         );
         let is_here = |step: &&str| match step.split('.').next() {
-            Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh" | "reactor") => true,
+            Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh" | "reactor" | "webhook") => {
+                true
+            }
             Some("relay") => place.kafka,
             // Of commands that an operator starts.
             _ => false,
@@ -205,6 +207,7 @@ impl Fault {
                 Some("scheduler" | "login") => (4, APIS),
                 Some("reactor") => (2, 2),
                 Some("refresh") => (20, APIS),
+                Some("webhook") => (20, 2),
                 Some("append" | "command") => (40, APIS),
                 _ => (40, 2),
             };

@@ -7,6 +7,7 @@
 //! | PostgreSQL, the processes, a fresh database | [`topology`], [`process`], [`reaper`] |
 //! | the brokers | [`kafka`] |
 //! | what clients do, and what they were told | [`load`], [`author`], [`board`], [`client`], [`ledger`], [`people`] |
+//! | who is told by webhooks | [`webhooks`] |
 //! | what is done to the processes | [`faults`], [`inject`] |
 //! | what must hold afterwards | [`check`], [`lag`] |
 //! | fault after fault, the summary | [`campaign`] |
@@ -39,6 +40,7 @@ mod reaper;
 mod report;
 mod sessions;
 mod topology;
+mod webhooks;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -36,13 +36,15 @@ pub struct Person {
 pub struct People {
     /// Their organisation.
     pub tenant: Uuid,
+    /// Where those who ask are called back.
+    pub callback_url: String,
     people: Vec<Person>,
     tokens: RwLock<(Option<Instant>, Vec<String>)>,
 }
 
 impl People {
-    /// Makes them all in a database that was just set up.
-    pub async fn create(store: &Store) -> Result<Self> {
+    /// Makes them all in a database that was just set up; some of what they ask is to be answered at `callback_url` too.
+    pub async fn create(store: &Store, callback_url: String) -> Result<Self> {
         let password = || SecretString::from(PASSWORD);
         let options = FirstStartOptions { admin_password: Some(password()), ..FirstStartOptions::default() };
         let started = first_start(store, options).await?.context("the database was set up before")?;
@@ -53,7 +55,7 @@ impl People {
             let created = create_user(store, &email, &format!("{name} {number}"), role, password()).await?;
             people.push(Person { id: created.user_id, email });
         }
-        Ok(Self { tenant: started.organisation, people, tokens: RwLock::new((None, Vec::new())) })
+        Ok(Self { tenant: started.organisation, callback_url, people, tokens: RwLock::new((None, Vec::new())) })
     }
 
     /// The person with this number.

@@ -30,6 +30,8 @@ fn apt(bug: &str) -> [Fault; 2] {
         // A backlog that whoever takes over leaves out.
         "resume-at-tail" => [Fault::KillRelays, Fault::KillBroker(1)],
         "skip-id-comparison" => [Fault::RestorePostgres, Fault::WipeBroker(1)],
+        // What is refused at first, or dies on its way, never comes again.
+        "settle-before-send" => [Fault::Crash(0, "webhook.before_send", 20), Fault::Crash(1, "webhook.after_send", 20)],
         // What shows under load alone.
         _ => [Fault::HotStreams, Fault::KillProjector(0)],
     }

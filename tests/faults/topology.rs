@@ -30,6 +30,7 @@ use crate::{
     people::People,
     process::{Environment, Plan, Process},
     reaper::Reaper,
+    webhooks::{self, Memory, Receiver},
 };
 
 /// Shards per category: few, so that commands meet.
@@ -55,6 +56,8 @@ pub struct Topology {
     pub brokers: Option<Arc<Brokers>>,
     /// Who uses it.
     pub people: Arc<People>,
+    /// Who is told by webhooks.
+    pub receiver: Receiver,
     /// The owner's connections, for checks.
     pub owner: PgPool,
     /// How many events the setting up made.
@@ -82,7 +85,8 @@ impl Topology {
         let brokers = if log == Log::Journal { None } else { Some(Brokers::start(args.brokers).await?) };
         let of_kafka = brokers.as_ref().map(|brokers| brokers.environment()).unwrap_or_default();
         migrate(binary, &folder, if log == Log::Kafka { &of_kafka } else { &[] }).await?;
-        let (people, setup_events) = set_up(&cluster).await?;
+        let receiver = Receiver::start().await?;
+        let (people, setup_events) = set_up(&cluster, &receiver).await?;
         let folder = cluster.data_dir().to_owned();
         copy_database(&cluster, DATABASE, TEMPLATE).await?;
         let ports = free_ports(APIS + 4)?;
@@ -94,6 +98,9 @@ impl Topology {
             ("DOCKET_RELAY_LEASE_TTL", LEASE.as_secs().to_string()),
             ("DOCKET_DELIVERY_RETRY", "500ms".to_owned()),
             ("DOCKET_DELIVERY_TIMEOUT", "2s".to_owned()),
+            ("DOCKET_OUTGOING_LOCAL", "true".to_owned()),
+            ("DOCKET_WEBHOOK_RETRIES", ["200ms"; 20].join(",")),
+            ("DOCKET_WEBHOOK_TIMEOUT", "2s".to_owned()),
         ]);
         let start = |number: usize, role: &'static str, name: &str| {
             let mut environment = environment.clone();
@@ -111,6 +118,7 @@ impl Topology {
             relays: (0..relays).map(|number| of_role("relay", APIS + 2, number)).collect(),
             brokers,
             people: Arc::new(people),
+            receiver,
             owner: owner_pool(&cluster),
             setup_events,
             addresses: from_fn(|number| format!("http://127.0.0.1:{}", ports[number])),
@@ -288,6 +296,7 @@ impl Topology {
         }
         copy_database(&self.cluster, TEMPLATE, DATABASE).await?;
         self.owner = owner_pool(&self.cluster);
+        *self.receiver.memory() = Memory::default();
         if let Some(brokers) = &self.brokers {
             let prefix = brokers.next_prefix();
             self.processes().for_each(|process| process.set(PREFIX, prefix.clone()));
@@ -332,13 +341,14 @@ async fn migrate(binary: &Path, folder: &Path, environment: &[(&str, String)]) -
     Ok(())
 }
 
-/// The organisation and its people.
-async fn set_up(cluster: &Cluster) -> Result<(People, i64)> {
+/// The organisation, its people, and who is told.
+async fn set_up(cluster: &Cluster, receiver: &Receiver) -> Result<(People, i64)> {
     let database = Database::embedded(cluster.connect_options(OWNER, DATABASE));
     let pool = database.pool(DbRole::Writer, 4, Duration::from_secs(5));
     let installation = Installation::read(&pool).await?;
     let store = Store::open(&database, pool.clone(), installation, Bell::new(Topic::Journal), StoreOptions::default());
-    let people = People::create(&store).await.context("making the people")?;
+    let people = People::create(&store, receiver.url(webhooks::CALLBACK)).await.context("making the people")?;
+    webhooks::set_endpoint(&store, &pool, receiver, people.tenant).await.context("setting the endpoint")?;
     let events = sqlx::query_scalar("select count(*) from write.journal").fetch_one(&pool).await?;
     drop(store);
     pool.close().await;

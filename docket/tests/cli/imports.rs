@@ -21,6 +21,10 @@ async fn the_real_file_gives_the_same_numbers_in_all_places(mode: Mode) {
     let folder = Folder::on(mode);
     let path = folder.0.to_str().expect("a plain path").to_owned();
     let server = Server::up(&folder);
+    let client = Client::login(&server.url, &server.credentials("admin")).await;
+    let endpoint = serde_json::json!({ "url": "https://hooks.invalid/", "event_types": ["consultation.*"] });
+    let made = client.post(format!("{}/api/v1/webhook-endpoints", server.url), &endpoint).await;
+    assert_eq!(made.status(), 201);
     kill_an_import_on_its_way(&path).await;
     let summary = done(&["import", "permits", FILE, "--data-dir", &path]);
     let counts: Vec<u64> = summary.lines().filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
@@ -28,7 +32,6 @@ async fn the_real_file_gives_the_same_numbers_in_all_places(mode: Mode) {
     assert_eq!((*cases, imported + there, outcomes), (1434, 1434, &[952, 482, 377][..]), "{summary}");
     assert!(*there > 0, "the import that was killed had written something: {summary}");
 
-    let client = Client::login(&server.url, &server.credentials("admin")).await;
     let query = "{ consultationStats { pending responded timedOut lateAnswered } }";
     let expected = serde_json::json!({ "pending": 0, "responded": 952, "timedOut": 482, "lateAnswered": 377 });
     eventually("the read model has caught up", async || {
@@ -52,6 +55,16 @@ async fn the_real_file_gives_the_same_numbers_in_all_places(mode: Mode) {
         assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
         assert_eq!(client.query(&server.url, query).await["consultationStats"], expected);
     }
+
+    // Nobody was told of any of it; what happens now is told.
+    let live: Value = client.ask(&server.url, "Now?").await.json().await.expect("JSON");
+    let told = eventually("the live one is told", async || {
+        let shown = client.query(&server.url, "{ webhookDeliveries(first: 100) { nodes { consultationId } } }").await;
+        let nodes = shown["webhookDeliveries"]["nodes"].as_array()?.clone();
+        nodes.iter().any(|node| node["consultationId"] == live["id"]).then_some(nodes)
+    })
+    .await;
+    assert!(told.iter().all(|node| node["consultationId"] == live["id"]), "{told:?}");
 }
 
 /// How many events there are of each type.

@@ -40,6 +40,7 @@ fn request(sent: &Value, found: &Requested, at: DateTime<Utc>) -> Requested {
         title: text("title").unwrap_or_default(),
         body: text("body"),
         external_id: text("external_id"),
+        callback_url: text("callback_url"),
         reviewers: ids(&sent["reviewers"]),
         deadline: read::<DateTime<Utc>>(&sent["deadline"]).map(|deadline| deadline.trunc_subsecs(6)).or(minutes),
         priority: read(&sent["priority"]).unwrap_or_default(),

@@ -12,6 +12,7 @@
 //! | `deadlines` | the clock knows of each consultation what is due next, and nothing overdue is left |
 //! | `sessions` | a session ends for a reason, once, and whatever has ended is refused by all processes |
 //! | `mails` | each login from somewhere new is told to its user, and nothing else is |
+//! | `webhooks` | each event, and each outcome where it was asked for, is taken under one id, in order of its stream, or is a dead letter |
 //! | `idempotency` | the memory of answers holds what was acknowledged |
 //! | `read model` | the rows equal a projection from zero, and nothing is parked |
 //! | `topic` | Kafka holds what the journal holds, event by event, in order, and nothing else |
@@ -31,6 +32,7 @@ mod tests;
 mod told;
 mod topic;
 mod verdicts;
+mod webhooks;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -82,6 +84,7 @@ impl Checker {
         }
         sessions::check_refusals(client, findings).await?;
         mails::check(topology, findings).await?;
+        webhooks::check(topology, findings).await?;
         connection.close().await.context("ending the check's transaction")?;
         check_read_model(topology, findings).await?;
         if topology.is_on_kafka().await? {

@@ -114,7 +114,7 @@ impl<'a> Injection<'a> {
     /// The process with this number that passes a step.
     fn passes(&self, number: usize, step: &str) -> &'a Process {
         match step.split('.').next() {
-            Some("projector" | "reactor") => &self.topology.projectors[number],
+            Some("projector" | "reactor" | "webhook") => &self.topology.projectors[number],
             Some("relay") => &self.topology.relays[number],
             _ => &self.topology.apis[number],
         }
