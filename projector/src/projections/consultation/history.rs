@@ -76,10 +76,9 @@ pub(super) fn row(event: &Recorded, data: &ConsultationEvent) -> HistoryRow {
             ..row.by("withdrawn", &data.by)
         },
         E::ReceiptRedeemed(data) => row.by("receipt_redeemed", &data.by).of_receipt(data.receipt),
-        E::ReceiptRevoked(data) => HistoryRow {
-            comment: data.reason.clone(),
-            ..row.by("receipt_revoked", &data.by).of_receipt(data.receipt)
-        },
+        E::ReceiptRevoked(data) => {
+            HistoryRow { comment: data.reason.clone(), ..row.by("receipt_revoked", &data.by).of_receipt(data.receipt) }
+        }
         E::TimedOut(data) => HistoryRow { kind: "timed_out", ..row.answered(data.default.clone()) },
     }
 }
