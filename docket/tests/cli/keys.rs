@@ -164,9 +164,12 @@ async fn a_killed_rotation_has_changed_nothing() {
 #[test]
 fn keys_say_what_they_cannot_do() {
     let folder = Folder::new();
-    for arguments in
-        [&["keys"][..], &["keys", "rotate", "--lead", "25h"], &["keys", "rotate", "--lead", "1s", "--at-once"], &["keys", "rotate", "--receipts", "--at-once"]]
-    {
+    for arguments in [
+        &["keys"][..],
+        &["keys", "rotate", "--lead", "25h"],
+        &["keys", "rotate", "--lead", "1s", "--at-once"],
+        &["keys", "rotate", "--receipts", "--at-once"],
+    ] {
         let (code, said) = run(&folder, arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
     }

@@ -39,7 +39,13 @@ fn programs() -> Vec<(&'static str, PathBuf)> {
 }
 
 /// What a program says of a receipt: the claims, or why it is refused.
-fn check(folder: &Folder, (language, script): &(&str, PathBuf), jwks: &Value, receipt: &str, payload: &Value) -> Result<Value, String> {
+fn check(
+    folder: &Folder,
+    (language, script): &(&str, PathBuf),
+    jwks: &Value,
+    receipt: &str,
+    payload: &Value,
+) -> Result<Value, String> {
     let file = |name: &str, text: String| {
         let path = folder.0.join(name);
         std::fs::write(&path, text).expect("written");
@@ -68,7 +74,8 @@ async fn approved(url: &str, asker: &Client, reviewer: &Client, context: &Value)
     let ask = json!({"title": "Deploy?", "context": context, "four_eyes": false});
     let asked: Value = asker.post(format!("{url}/api/v1/consultations"), &ask).await.json().await.expect("JSON");
     let id = asked["id"].as_str().expect("an id");
-    let answer = reviewer.post(format!("{url}/api/v1/consultations/{id}/responses"), &json!({"decision": "approve"})).await;
+    let answer =
+        reviewer.post(format!("{url}/api/v1/consultations/{id}/responses"), &json!({"decision": "approve"})).await;
     let told: Value = answer.json().await.expect("JSON");
     let receipt = told["receipt"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
     eventually("the read model shows the same", async || {
