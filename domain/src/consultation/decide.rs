@@ -51,7 +51,9 @@ pub enum Refusal {
     #[error("the person whom this consultation was about was erased")]
     Erased,
     /// Somebody else's request.
-    #[error("only the requester can withdraw or supersede a consultation, and only an administrator can cancel it")]
+    #[error(
+        "only the requester can withdraw or supersede a consultation, only an administrator can cancel it, and only they can assign it or revoke its receipt"
+    )]
     NotTheRequester,
     /// No such receipt was issued here.
     #[error("no such receipt was issued here")]
