@@ -57,13 +57,42 @@ impl IntoResponses for CommandProblems {
             (
                 "409",
                 "It has its outcome: `already_ended`, the member `state` says which; somebody else has it in hand: `claimed`; \
-                 `delegation_loop`, `too_many`",
+                 `delegation_loop`, `too_many`; of its receipt: `no_receipt`, `receipt_redeemed`",
             ),
             ("410", "The person whom it was about was erased: `erased`"),
             ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
             ("413", "Too large: `too_large`, `event_too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of redeeming a receipt.
+pub(crate) struct ReceiptProblems;
+
+impl IntoResponses for ReceiptProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, `invalid_header`, …"),
+            ("401", "No valid token or API key: `unauthorized`, `token_expired`, `key_expired`"),
+            ("403", "Not allowed: `forbidden`"),
+            (
+                "409",
+                "`receipt_redeemed`, with the members `redeemed_by` and `redeemed_at`; `receipt_revoked`, with `revoked_at`; \
+                 `receipt_expired`",
+            ),
+            ("410", "The person whom it was about was erased: `erased`"),
+            ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
+            ("413", "Too large: `too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            (
+                "422",
+                "`receipt_malformed`: it is no receipt; `receipt_altered`: it is not what was signed, or says something else than what \
+                 was decided; `receipt_foreign`: another installation's or organisation's; `receipt_payload_mismatch`: not what was \
+                 decided upon; `idempotency_key_reused`",
+            ),
             ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),
         ])
     }

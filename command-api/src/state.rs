@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use docket_events::consultation::Person;
 use docket_log::{ExecuteError, Store};
 use docket_platform::{
-    auth::{Authenticator, Principal},
+    auth::{Authenticator, Principal, Receipts},
     breaker::{Breaker, BreakerError, BreakerSettings},
     db,
 };
@@ -32,6 +32,7 @@ pub struct Parts {
     pub(crate) turnstile: Turnstile,
     pub(crate) people: People,
     pub(crate) backlog: Backlog,
+    pub(crate) receipts: Receipts,
     breaker: Breaker,
 }
 
@@ -53,6 +54,7 @@ impl State {
             turnstile: Turnstile::new(config.login_queue as usize),
             people: People::new(store.clone()),
             backlog: Backlog::default(),
+            receipts: authenticator.receipts().cloned().unwrap_or_else(|| Receipts::from_pool(store.pool().clone())),
             breaker: Breaker::new("postgres-write", BreakerSettings::default()),
             store,
             authenticator,

@@ -34,6 +34,8 @@ mod operations;
 mod pages;
 #[path = "cli/passwords.rs"]
 mod passwords;
+#[path = "cli/receipts.rs"]
+mod receipts;
 #[path = "cli/registration.rs"]
 mod registration;
 #[path = "cli/roles.rs"]

@@ -121,6 +121,8 @@ family!(ConsultationEvent, Category::Consultation, {
     "docket.consultation.withdrawn.v1" => Withdrawn,
     "docket.consultation.timed_out.v1" => TimedOut,
     "docket.consultation.late_response_recorded.v1" => LateResponseRecorded,
+    "docket.consultation.receipt_redeemed.v1" => ReceiptRedeemed,
+    "docket.consultation.receipt_revoked.v1" => ReceiptRevoked,
 });
 
 family!(IdentityEvent, Category::Identity, {

@@ -9,7 +9,7 @@ use crate::{consultation as c, identity as i};
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 55] = [
+pub(crate) const TYPES: [Entry; 57] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
     ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
@@ -26,6 +26,8 @@ pub(crate) const TYPES: [Entry; 55] = [
     ("docket.consultation.withdrawn.v1", SchemaGenerator::root_schema_for::<c::Withdrawn>),
     ("docket.consultation.timed_out.v1", SchemaGenerator::root_schema_for::<c::TimedOut>),
     ("docket.consultation.late_response_recorded.v1", SchemaGenerator::root_schema_for::<c::LateResponseRecorded>),
+    ("docket.consultation.receipt_redeemed.v1", SchemaGenerator::root_schema_for::<c::ReceiptRedeemed>),
+    ("docket.consultation.receipt_revoked.v1", SchemaGenerator::root_schema_for::<c::ReceiptRevoked>),
     ("docket.identity.user_registered.v1", SchemaGenerator::root_schema_for::<i::UserRegistered>),
     ("docket.identity.verification_requested.v1", SchemaGenerator::root_schema_for::<i::VerificationRequested>),
     ("docket.identity.address_verified.v1", SchemaGenerator::root_schema_for::<i::AddressVerified>),

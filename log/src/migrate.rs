@@ -1,5 +1,6 @@
 //! Migrations: the write and the read side, in this order, safe to run from several processes at once.
 
+use docket_platform::auth::{AuthError, ensure_receipt_key};
 use sqlx::{Connection, Executor, PgConnection, migrate::Migrator};
 
 static WRITE: Migrator = sqlx::migrate!("../migrations/write");
@@ -14,9 +15,12 @@ pub enum MigrateError {
     /// A migration failed, or the database was migrated by a newer release.
     #[error("a migration failed: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The first key of receipts cannot be made.
+    #[error("the first key of receipts cannot be made: {0}")]
+    ReceiptKey(#[from] AuthError),
 }
 
-/// Brings both schemas up to date on `connection`, which must belong to the owner.
+/// Brings both schemas up to date, and sees to it that receipts can be signed, on `connection`, which must belong to the owner.
 ///
 /// # Errors
 /// See [`MigrateError`]; whatever failed is rolled back, and what went before stays.
@@ -28,6 +32,8 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> 
         migrator.run(&mut *connection).await?;
     }
     connection.execute("reset search_path").await?;
+    // Whoever reads an outcome signs its receipt, and readers make no keys: where the table is, a key is.
+    ensure_receipt_key(connection).await?;
     connection.ping().await?;
     Ok(())
 }

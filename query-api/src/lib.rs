@@ -79,7 +79,11 @@ impl State {
         let breaker = Breaker::new("postgres_read", BreakerSettings::default());
         let ages = Ages::default();
         shutdown.spawn(ages.clone().watch(pool.clone(), config.poll, shutdown.clone()));
-        let gate = Gate::new(Reads::new(pool, breaker), bell, installation, ages, config.position_wait);
+        let reads = match authenticator.receipts() {
+            Some(receipts) => Reads::new(pool, breaker).with_receipts(receipts.clone()),
+            None => Reads::new(pool, breaker),
+        };
+        let gate = Gate::new(reads, bell, installation, ages, config.position_wait);
         let introspection = config.graphql_introspection.unwrap_or(config.loopback);
         let engine = Engine::new(gate.clone(), hub.clone(), config.graphql_timeout, config.graphql_cost, introspection);
         let door = Door {

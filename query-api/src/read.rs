@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use docket_log::position::InvalidPosition;
 use docket_platform::{
     Problem,
+    auth::Receipts,
     breaker::{Breaker, BreakerError},
     db, http,
 };
@@ -23,6 +24,7 @@ pub type Tx = Transaction<'static, Postgres>;
 pub struct Reads {
     pool: PgPool,
     breaker: Breaker,
+    receipts: Receipts,
 }
 
 /// Why a read gave no answer.
@@ -100,7 +102,19 @@ impl From<ReadError> for Problem {
 impl Reads {
     /// Reads through `pool`, whose connections are the role `docket_reader`.
     pub fn new(pool: PgPool, breaker: Breaker) -> Self {
-        Self { pool, breaker }
+        let receipts = Receipts::from_pool(pool.clone());
+        Self { pool, breaker, receipts }
+    }
+
+    /// The same, with receipts signed by `receipts`, whose keys somebody keeps fresh.
+    #[must_use]
+    pub fn with_receipts(self, receipts: Receipts) -> Self {
+        Self { receipts, ..self }
+    }
+
+    /// Who signs receipts.
+    pub fn receipts(&self) -> &Receipts {
+        &self.receipts
     }
 
     /// The pool, to make others like it from.

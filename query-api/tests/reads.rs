@@ -31,6 +31,8 @@ mod pages;
 mod positions;
 #[path = "reads/rates.rs"]
 mod rates;
+#[path = "reads/receipts.rs"]
+mod receipts;
 #[path = "reads/rest.rs"]
 mod rest;
 #[path = "reads/revocations.rs"]

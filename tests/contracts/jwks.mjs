@@ -57,7 +57,11 @@ function forged(token) {
 
 async function check({ url, admin }, folder) {
   const address = new URL('/.well-known/jwks.json', url);
-  const published = async () => (await fetch(address)).json();
+  // Without the keys of receipts, which are another family and never end.
+  const published = async () => {
+    const { keys } = await (await fetch(address)).json();
+    return { keys: keys.filter(({ kid }) => !kid.startsWith('receipt-')) };
+  };
   const remote = createRemoteJWKSet(address);
   const first = await login(url, admin);
   const { payload, protectedHeader } = await jwtVerify(first, remote, RULES);

@@ -98,6 +98,9 @@ pub(super) struct Request {
     questions_stop_clock: bool,
     /// Where the asker wants to be told of the outcome: an `https` or `http` URL.
     callback_url: Option<String>,
+    /// How many minutes the receipt of the outcome holds; 1440, a day, if not given.
+    #[schema(minimum = 1, maximum = 525_600)]
+    receipt_minutes: Option<u32>,
     /// A request that the organisation has prepared; what is given besides stands in place of what it says.
     pub(super) template: Option<template::Used>,
     /// The id of an own consultation in whose place this one stands: it is withdrawn as superseded.
@@ -185,7 +188,7 @@ pub(super) async fn command(
     callback(request.callback_url.as_deref())?;
     let Request { title, body, context, external_id, priority, labels, callback_url, supersedes, .. } = request;
     let Request { reviewers, answer, rule, four_eyes, on_timeout, reminders, escalations, .. } = request;
-    let Request { business_time, questions_stop_clock, subject: about, template, .. } = request;
+    let Request { business_time, questions_stop_clock, subject: about, template, receipt_minutes, .. } = request;
     let subject = subject(state, principal.tenant, about).await?;
     let wanted = Wanted {
         reviewers,
@@ -218,6 +221,7 @@ pub(super) async fn command(
         callback_url,
         supersedes,
         template: template.map(|used| TemplateUsed { name: used.name, version: used.version.unwrap_or(0) }),
+        receipt_minutes,
         terms,
         ..consultation::Request::new(title, requested_by)
     })

@@ -6,7 +6,12 @@ use axum::{
 };
 use docket_domain::consultation::Refusal;
 use docket_log::ExecuteError;
-use docket_platform::{Problem, breaker::BreakerError};
+use docket_platform::{
+    Problem,
+    auth::{AuthError, ReceiptError},
+    breaker::BreakerError,
+};
+use serde_json::json;
 
 use crate::{
     error::{self, invalid, sentence},
@@ -41,6 +46,9 @@ pub(super) enum RouteError {
     /// Not judged, or not written.
     #[error(transparent)]
     Failed(#[from] BreakerError<ExecuteError>),
+    /// No receipt that could be judged, or none can be signed.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
     /// Not taken: too much waits to be published.
     #[error("the relay is too far behind")]
     Backlog,
@@ -65,6 +73,12 @@ impl From<Problem> for RouteError {
     }
 }
 
+impl From<AuthError> for RouteError {
+    fn from(error: AuthError) -> Self {
+        Self::Receipt(error.into())
+    }
+}
+
 impl From<NotDone<Refusal>> for RouteError {
     fn from(error: NotDone<Refusal>) -> Self {
         match error {
@@ -82,6 +96,7 @@ impl From<RouteError> for Problem {
             RouteError::Unread(problem) => problem,
             RouteError::Refused(refusal) => of_refusal(refusal),
             RouteError::Failed(error) => error::of_breaker(error),
+            RouteError::Receipt(error) => of_receipt(error),
             RouteError::Backlog => error::backlog_full(),
             RouteError::PersonGone => {
                 Self::unauthorized("unauthorized", "The account that this token speaks for is gone.")
@@ -108,13 +123,32 @@ fn of_refusal(refusal: Refusal) -> Problem {
         Refusal::Claimed { by } => Problem::conflict(code, detail).with_member("claimed_by", by.to_string()),
         Refusal::DelegationLoop | Refusal::TooManyQuestions => Problem::conflict(code, detail),
         Refusal::Erased => Problem::new(StatusCode::GONE, code).with_detail(detail),
+        Refusal::ReceiptForeign | Refusal::ReceiptAltered | Refusal::ReceiptPayloadMismatch => {
+            Problem::unprocessable(code, detail)
+        }
+        Refusal::ReceiptExpired | Refusal::NoReceipt => Problem::conflict(code, detail),
+        Refusal::ReceiptRedeemed { by, at } => Problem::conflict(code, detail)
+            .with_member("redeemed_by", by.to_string())
+            .with_member("redeemed_at", json!(at)),
+        Refusal::ReceiptRevoked { at } => Problem::conflict(code, detail).with_member("revoked_at", json!(at)),
         Refusal::AlreadyEnded { state } => Problem::conflict(code, detail).with_member("state", state.as_str()),
+    }
+}
+
+/// What was no receipt of ours before any consultation was asked; the same codes as those of refusals.
+fn of_receipt(error: ReceiptError) -> Problem {
+    match error {
+        ReceiptError::Malformed(_) => Problem::unprocessable("receipt_malformed", sentence(&error.to_string())),
+        ReceiptError::Foreign => of_refusal(Refusal::ReceiptForeign),
+        ReceiptError::Altered => of_refusal(Refusal::ReceiptAltered),
+        ReceiptError::Keys(error) => error.into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
     use docket_domain::consultation::State;
 
     #[test]
@@ -131,6 +165,13 @@ mod tests {
             (Refusal::NoSuchQuestion, 404, "not_found"),
             (Refusal::TooManyQuestions, 409, "too_many"),
             (Refusal::Erased, 410, "erased"),
+            (Refusal::ReceiptForeign, 422, "receipt_foreign"),
+            (Refusal::ReceiptAltered, 422, "receipt_altered"),
+            (Refusal::ReceiptPayloadMismatch, 422, "receipt_payload_mismatch"),
+            (Refusal::ReceiptExpired, 409, "receipt_expired"),
+            (Refusal::ReceiptRedeemed { by: uuid::Uuid::nil(), at: DateTime::UNIX_EPOCH }, 409, "receipt_redeemed"),
+            (Refusal::ReceiptRevoked { at: DateTime::UNIX_EPOCH }, 409, "receipt_revoked"),
+            (Refusal::NoReceipt, 409, "no_receipt"),
             (Refusal::AlreadyEnded { state: State::TimedOut }, 409, "already_ended"),
         ] {
             let problem = of_refusal(refusal);

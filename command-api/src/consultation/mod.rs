@@ -7,6 +7,7 @@ mod ask;
 mod bulk;
 mod comment;
 mod error;
+mod receipts;
 mod respond;
 pub(crate) mod run;
 mod template;
@@ -30,5 +31,6 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(comment::handler))
         .routes(routes!(withdraw::handler))
         .merge(work::router())
+        .merge(receipts::router())
         .merge(bulk::router())
 }

@@ -107,6 +107,17 @@ pub(super) async fn run(
     id: Uuid,
     command: Command,
 ) -> Result<Done, RouteError> {
+    let accepted = accept(state, context, id, command).await?;
+    render(state, context.tenant, accepted).await
+}
+
+/// The same, answered with the state after it, its names open.
+pub(super) async fn accept(
+    state: &State,
+    context: &CommandContext,
+    id: Uuid,
+    command: Command,
+) -> Result<Accepted<Consultation>, RouteError> {
     let stream = StreamId::new(Category::Consultation, id);
     let asks = matches!(command, Command::Request(_));
     if !run::has_room(state, context).await? {
@@ -114,7 +125,7 @@ pub(super) async fn run(
     }
     let done = run::journal(state, context, stream, |folded: &Consultation, now| decide(folded, command.clone(), now));
     match done.await {
-        Ok(accepted) => render(state, accepted).await,
+        Ok(accepted) => open(state, accepted).await,
         // No version of what does not exist can match. It reads like any other that is not there.
         Err(NotDone::Failed(BreakerError::Failed(ExecuteError::VersionMismatch { actual: 0 }))) if !asks => {
             Err(Refusal::NotFound.into())
@@ -123,10 +134,18 @@ pub(super) async fn run(
     }
 }
 
-async fn render(state: &State, accepted: Accepted<Consultation>) -> Result<Done, RouteError> {
-    let Accepted { stream, state: mut folded, position, status, .. } = accepted;
-    let open = async { Ok(state.store.vault().open(std::slice::from_mut(&mut folded)).await?) };
+async fn open(state: &State, mut accepted: Accepted<Consultation>) -> Result<Accepted<Consultation>, RouteError> {
+    let open = async { Ok(state.store.vault().open(std::slice::from_mut(&mut accepted.state)).await?) };
     state.guarded(open).await?;
-    let view = ConsultationView::of(stream.id, folded).ok_or(RouteError::Nothing)?;
+    Ok(accepted)
+}
+
+async fn render(state: &State, tenant: Uuid, accepted: Accepted<Consultation>) -> Result<Done, RouteError> {
+    let Accepted { stream, state: folded, position, status, .. } = accepted;
+    let mut view = ConsultationView::of(stream.id, folded).ok_or(RouteError::Nothing)?;
+    if view.ended_at.is_some() {
+        let keys = state.receipts.keys().await?;
+        view.sign(|receipt| keys.sign(tenant, receipt.iat, receipt))?;
+    }
     Ok(Done { view, status, position })
 }

@@ -78,6 +78,8 @@ const DOORS: &[Door] = &[
     door("post", "/api/v1/consultations/{id}/responses", Open::To(Action::Respond), r#"{"decision":"approve"}"#),
     door("post", "/api/v1/consultations/{id}/comments", Open::To(Action::Comment), r#"{"text":"x"}"#),
     door("post", "/api/v1/consultations/{id}/withdrawal", Open::To(Action::Withdraw), "{}"),
+    door("post", "/api/v1/consultations/{id}/receipt/revoke", Open::To(Action::Direct), "{}"),
+    door("post", "/api/v1/receipts/redeem", Open::To(Action::Redeem), r#"{"receipt":"none of ours"}"#),
     door("post", "/api/v1/consultations/bulk", Open::To(Action::Ask), r#"{"items":[{"title":"t"}]}"#),
     door("post", "/api/v1/consultations/bulk-responses", Open::To(Action::Respond), r#"{"items":[]}"#),
     door("post", "/api/v1/consultations/{id}/claim", Open::To(Action::Respond), ""),

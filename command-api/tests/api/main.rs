@@ -17,6 +17,7 @@ mod memberships;
 mod notifications;
 mod outage;
 mod passwords;
+mod receipts;
 mod register;
 mod scheduler;
 mod second_factor;

@@ -1,4 +1,4 @@
-//! `docket keys`: the keys that sign access tokens.
+//! `docket keys`: the keys that sign access tokens, and those that sign receipts.
 //!
 //! Owns what is shown of them, which is never a half of one.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use docket_command_api::auth::TOKEN_LIFETIME;
-use docket_platform::auth::{Pace, Rotation, list_keys, rotate_key};
+use docket_platform::auth::{Pace, Rotation, list_keys, list_receipt_keys, rotate_key, rotate_receipt_key};
 use docket_platform::config::parse_duration;
 use docket_platform::db::DbRole;
 use serde::Serialize;
@@ -38,6 +38,7 @@ enum Action {
 #[command(after_help = "\
 Examples:
   docket keys list
+  docket keys list --receipts
   docket keys list --json | jq -r '.[] | select(.state == \"signs\") | .kid'
 
 A key waits (is published, and will sign), signs, verifies (what it has signed, until the last of it has expired), or is retired. All
@@ -45,6 +46,9 @@ but the retired ones are in /.well-known/jwks.json.")]
 struct ListArgs {
     #[command(flatten)]
     place: Place,
+    /// Those of receipts
+    #[arg(long)]
+    receipts: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -56,6 +60,7 @@ struct ListArgs {
 Examples:
   docket keys rotate                 nobody notices: the old key verifies until its last token has expired
   docket keys rotate --at-once       the old key has leaked: whoever is logged in has to log in again
+  docket keys rotate --receipts      outcomes from then on have receipts by the new key; those of older ones stay as they are
 
 Running processes know of it within 5 seconds; none has to be started anew. Cut off at any moment it has changed nothing, or
 everything: run it again. While a new key waits to sign, a further rotation changes nothing.")]
@@ -68,6 +73,9 @@ struct RotateArgs {
     /// End the old keys now, with every token they have signed
     #[arg(long, conflicts_with = "lead")]
     at_once: bool,
+    /// The key of receipts; older ones are published for ever, and verify what they have signed
+    #[arg(long, conflicts_with = "at_once")]
+    receipts: bool,
 }
 
 fn lead(text: &str) -> Result<Duration, String> {
@@ -103,7 +111,8 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     let database = args.place.find().await?;
     let pool = args.place.pool(&database, DbRole::Writer);
     place::installation(&pool).await?;
-    let keys = list_keys(&pool).await?.into_iter().map(|(key, state)| Line {
+    let keys = if args.receipts { list_receipt_keys(&pool).await? } else { list_keys(&pool).await? };
+    let keys = keys.into_iter().map(|(key, state)| Line {
         kid: key.kid,
         state: state.as_str(),
         created_at: key.created_at,
@@ -134,10 +143,13 @@ async fn rotate(args: RotateArgs) -> anyhow::Result<()> {
         false => Pace::Overlap { lead: args.lead, lifetime: TOKEN_LIFETIME },
     };
     let period = KEYS_PERIOD.as_secs();
-    match rotate_key(&pool, pace).await? {
+    let rotation =
+        if args.receipts { rotate_receipt_key(&pool, args.lead).await? } else { rotate_key(&pool, pace).await? };
+    match rotation {
         Rotation::Done(key) => {
             println!("rotated  {} signs from {}", key.kid, time(key.signs_from));
-            println!("running processes know of it within {period} seconds; `docket keys list` shows the old ones");
+            let list = if args.receipts { "docket keys list --receipts" } else { "docket keys list" };
+            println!("running processes know of it within {period} seconds; `{list}` shows the old ones");
         }
         Rotation::UnderWay(key) => {
             println!("under way  {} signs from {}; nothing was changed", key.kid, time(key.signs_from));

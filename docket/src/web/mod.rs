@@ -22,7 +22,7 @@ pub fn operations(health: &Health) -> Router {
     health.router().route("/metrics", get(metrics::handler))
 }
 
-/// The public keys of access tokens, for those who verify them themselves.
+/// The public keys of access tokens and receipts, for those who verify them themselves.
 pub fn keys(authenticator: Arc<Authenticator>) -> Router {
     Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(authenticator)
 }

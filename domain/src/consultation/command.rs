@@ -9,7 +9,7 @@ use docket_events::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Given;
+use super::{Given, Receipt};
 
 /// Ask for a decision. Asking again on the same stream changes nothing: the first request stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Request {
     pub supersedes: Option<Uuid>,
     /// The template that it was made from.
     pub template: Option<TemplateUsed>,
+    /// How many minutes the receipt of the outcome holds; none: as long as usual.
+    pub receipt_minutes: Option<u32>,
     /// How it is to be decided.
     pub terms: Terms,
 }
@@ -62,6 +64,7 @@ impl Request {
             callback_url: None,
             supersedes: None,
             template: None,
+            receipt_minutes: None,
             terms: Terms::default(),
         }
     }
@@ -242,6 +245,30 @@ pub struct Withdraw {
     pub as_admin: bool,
 }
 
+/// Redeem the receipt of the outcome, before what was decided is performed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedeemReceipt {
+    /// What the receipt says; its signature was verified before.
+    pub receipt: Receipt,
+    /// Who redeems it.
+    pub by: Person,
+    /// What is to be performed, where that is to be compared.
+    pub payload: Option<Value>,
+}
+
+/// Have the receipt of the outcome accepted no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeReceipt {
+    /// The consultation that it belongs to.
+    pub consultation: Uuid,
+    /// Who revokes it: the requester, or an administrator.
+    pub by: Person,
+    /// Whether `by` acts with the rights of an administrator.
+    pub as_admin: bool,
+    /// In the words of who revokes it.
+    pub reason: Option<String>,
+}
+
 /// Look at the clock: does what is due, and changes nothing before that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expire;
@@ -269,6 +296,10 @@ pub enum Command {
     ProvideInformation(ProvideInformation),
     /// See [`Withdraw`].
     Withdraw(Withdraw),
+    /// See [`RedeemReceipt`].
+    RedeemReceipt(Box<RedeemReceipt>),
+    /// See [`RevokeReceipt`].
+    RevokeReceipt(RevokeReceipt),
     /// See [`Expire`].
     Expire(Expire),
 }
@@ -293,11 +324,18 @@ into_command!(
     RequestInformation,
     ProvideInformation,
     Withdraw,
+    RevokeReceipt,
     Expire
 );
 
 impl From<Request> for Command {
     fn from(request: Request) -> Self {
         Self::Request(Box::new(request))
+    }
+}
+
+impl From<RedeemReceipt> for Command {
+    fn from(command: RedeemReceipt) -> Self {
+        Self::RedeemReceipt(Box::new(command))
     }
 }

@@ -7,7 +7,8 @@ use docket_events::consultation::{
 use uuid::Uuid;
 
 use super::{
-    Asked, Command, Comment, Consultation, Outcome, Respond, State, Withdraw, answer, ask, clock, rule, validate, work,
+    Asked, Command, Comment, Consultation, Outcome, Respond, State, Withdraw, answer, ask, clock, receipt, rule,
+    validate, work,
 };
 use crate::Decided;
 
@@ -50,8 +51,39 @@ pub enum Refusal {
     #[error("the person whom this consultation was about was erased")]
     Erased,
     /// Somebody else's request.
-    #[error("only the requester can withdraw or supersede a consultation, and only an administrator can cancel it")]
+    #[error(
+        "only the requester can withdraw or supersede a consultation, only an administrator can cancel it, and only they can assign it or revoke its receipt"
+    )]
     NotTheRequester,
+    /// No such receipt was issued here.
+    #[error("no such receipt was issued here")]
+    ReceiptForeign,
+    /// It says something else than what was decided.
+    #[error("the receipt does not say what was decided")]
+    ReceiptAltered,
+    /// Its time is over.
+    #[error("the receipt has expired")]
+    ReceiptExpired,
+    /// Each receipt is accepted once.
+    #[error("the receipt was redeemed before")]
+    ReceiptRedeemed {
+        /// Who redeemed it.
+        by: Uuid,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// It was revoked.
+    #[error("the receipt was revoked")]
+    ReceiptRevoked {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// What is to be performed is not what was decided.
+    #[error("the payload is not the one that was decided upon")]
+    ReceiptPayloadMismatch,
+    /// There is nothing to revoke.
+    #[error("the consultation has no receipt: it is pending, or was withdrawn")]
+    NoReceipt,
     /// It has its outcome.
     #[error("the consultation has ended already: {state}")]
     AlreadyEnded {
@@ -75,6 +107,13 @@ impl Refusal {
             Self::TooManyQuestions => "too_many",
             Self::Erased => "erased",
             Self::NotTheRequester => "not_the_requester",
+            Self::ReceiptForeign => "receipt_foreign",
+            Self::ReceiptAltered => "receipt_altered",
+            Self::ReceiptExpired => "receipt_expired",
+            Self::ReceiptRedeemed { .. } => "receipt_redeemed",
+            Self::ReceiptRevoked { .. } => "receipt_revoked",
+            Self::ReceiptPayloadMismatch => "receipt_payload_mismatch",
+            Self::NoReceipt => "no_receipt",
             Self::AlreadyEnded { .. } => "already_ended",
         }
     }
@@ -132,6 +171,8 @@ fn judge(state: &Consultation, command: Command, now: DateTime<Utc>) -> Verdict 
         Command::Delegate(command) => work::delegate(state, command),
         Command::RequestInformation(command) => work::request_information(state, command),
         Command::ProvideInformation(command) => work::provide_information(state, asked, command, now),
+        Command::RedeemReceipt(command) => receipt::redeem(state, *command, now),
+        Command::RevokeReceipt(command) => receipt::revoke(state, asked, command),
         Command::Request(_) | Command::Expire(_) | Command::Withdraw(_) | Command::Release(_) => Ok(Vec::new()),
     }
 }

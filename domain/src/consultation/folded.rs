@@ -3,7 +3,7 @@
 //! Owns the way from state to view. Names are opened before.
 
 use super::{
-    Asked, Consultation, Outcome,
+    Asked, Consultation, Outcome, receipt,
     view::{AnswerView, ConsultationView, OutcomeView, PersonView, TermsView, WithdrawalView},
 };
 use docket_events::consultation::{Person, PrivateRequest, Requested};
@@ -17,7 +17,7 @@ impl ConsultationView {
         let proposed = state.proposed().cloned();
         let Consultation { asked, terms, work, clock, votes, outcome, comment_count, late_responses, version, .. } =
             state;
-        let Asked { request, requested_at, .. } = asked?;
+        let Asked { request, requested_at, request_version } = asked?;
         let Requested { title, body, context, external_id, requested_by, reviewers, private, .. } = request;
         let PrivateRequest { body, context, .. } = match private {
             Some(private) => private.value().cloned().unwrap_or_default(),
@@ -63,11 +63,14 @@ impl ConsultationView {
             callback_url: request.callback_url,
             supersedes: request.supersedes,
             template: request.template.map(Into::into),
+            receipt_minutes: request.receipt_minutes.unwrap_or(receipt::DEFAULT_MINUTES),
+            request_version,
             claimed_by: work.claimed_by.map(person),
             open_question_count: count(work.questions.len()),
             vote_count: count(votes.len()),
             ended_at,
             outcome,
+            receipt: None,
             withdrawal,
             comment_count,
             late_response_count: late_responses.count,

@@ -11,6 +11,7 @@ mod clock;
 pub mod command;
 pub mod decide;
 mod folded;
+pub mod receipt;
 pub mod rule;
 pub(crate) mod schema;
 pub mod state;
@@ -26,8 +27,9 @@ mod tests;
 pub use answer::{Given, payload};
 pub use ask::plain_terms;
 pub use command::{
-    Assign, Claim, Command, Comment, Delegate, Due, EscalationStep, Expire, ProvideInformation, Release, Request,
-    RequestInformation, Respond, Standing, Terms, Withdraw,
+    Assign, Claim, Command, Comment, Delegate, Due, EscalationStep, Expire, ProvideInformation, RedeemReceipt, Release,
+    Request, RequestInformation, Respond, RevokeReceipt, Standing, Terms, Withdraw,
 };
 pub use decide::{Refusal, decide};
+pub use receipt::{Receipt, ReceiptEnd};
 pub use state::{Asked, ClockState, Consultation, LateResponses, Outcome, State, Work};

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Refusal, Standing, clock};
+use super::{ReceiptEnd, Refusal, Standing, clock};
 use crate::{Aggregate, At};
 
 /// Where a consultation stands.
@@ -75,6 +75,8 @@ pub struct Consultation {
     pub comment_count: u32,
     /// What came after the deadline.
     pub late_responses: LateResponses,
+    /// What became of the receipt of the outcome; none: it can still be redeemed, or there is none.
+    pub receipt_end: Option<ReceiptEnd>,
     /// The version of the stream: how many events it has.
     pub version: u64,
     /// The time of the last event.
@@ -355,7 +357,7 @@ impl Consultation {
 impl Aggregate for Consultation {
     type Event = ConsultationEvent;
 
-    const SCHEMA: i32 = 2;
+    const SCHEMA: i32 = 3;
 
     fn evolve(&mut self, event: &ConsultationEvent, at: At) {
         self.version = at.version;
@@ -402,6 +404,12 @@ impl Aggregate for Consultation {
                 self.late_responses.count = event.ordinal;
                 self.late_responses.last.insert(event.by.id, event.clone());
             }
+            ConsultationEvent::ReceiptRedeemed(event) => {
+                self.receipt_end.get_or_insert(ReceiptEnd::Redeemed { by: event.by.clone(), at: at.time });
+            }
+            ConsultationEvent::ReceiptRevoked(event) => {
+                self.receipt_end.get_or_insert(ReceiptEnd::Revoked { by: event.by.clone(), at: at.time });
+            }
         }
     }
 
@@ -441,5 +449,6 @@ impl HasPersonal for Consultation {
             Some(Outcome::Withdrawn { by, .. }) => visit(&mut by.name),
             Some(Outcome::TimedOut { .. }) | None => {}
         }
+        self.receipt_end.iter_mut().for_each(|end| end.visit_personal(visit));
     }
 }

@@ -14,6 +14,7 @@ use crate::{Aggregate, At, Decided};
 mod answers;
 mod asking_more;
 mod input;
+mod receipts;
 mod rules;
 mod time;
 mod working;

@@ -5,7 +5,7 @@ use docket_events::{calendar::BusinessCalendar, consultation::AnswerKind, envelo
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Due, Refusal, Request, Terms};
+use super::{Due, Refusal, Request, Terms, receipt};
 use crate::calendar;
 
 const MAX_TITLE_CHARS: usize = 200;
@@ -69,6 +69,9 @@ pub(super) fn request(request: &Request, now: DateTime<Utc>) -> Result<Checked, 
     labels(&request.labels)?;
     if request.callback_url.as_ref().is_some_and(|url| url.len() > MAX_URL_BYTES) {
         return invalid("callback_url", format!("must not be longer than {MAX_URL_BYTES} bytes"));
+    }
+    if request.receipt_minutes.is_some_and(|minutes| !(1..=receipt::MAX_MINUTES).contains(&minutes)) {
+        return invalid("receipt_minutes", format!("must be from 1 to {}", receipt::MAX_MINUTES));
     }
     whole(request)?;
     let calendar = request.terms.calendar.as_ref();

@@ -68,6 +68,12 @@ pub struct ConsultationView {
     pub supersedes: Option<Uuid>,
     /// The template that it was made from.
     pub template: Option<TemplateView>,
+    /// How many minutes the receipt of the outcome holds.
+    #[schema(example = 1_440)]
+    pub receipt_minutes: u32,
+    /// The version at which the request stood, with how it is decided.
+    #[schema(example = 1)]
+    pub request_version: u64,
     /// Who has it in hand.
     pub claimed_by: Option<PersonView>,
     /// How many questions wait for the asker's answer.
@@ -78,6 +84,9 @@ pub struct ConsultationView {
     pub ended_at: Option<DateTime<Utc>>,
     /// What was decided; null unless it was responded to. After a time-out `on_timeout` says what counts.
     pub outcome: Option<OutcomeView>,
+    /// The signed receipt of the outcome, a JWS (RFC 7515): see `docs/receipts.md`. Null while it is pending, when it was withdrawn, and when
+    /// the person whom it is about was erased.
+    pub receipt: Option<String>,
     /// Why it was taken back; null unless it was.
     pub withdrawal: Option<WithdrawalView>,
     /// How many comments were made.
@@ -318,8 +327,8 @@ pub struct HistoryView {
     /// The version that the event led to.
     pub version: u64,
     /// What happened: `requested`, `terms_set`, `commented`, `claimed`, `released`, `assigned`, `delegated`, `information_requested`,
-    /// `information_provided`, `reminded`, `escalated`, `vote_cast`, `responded`, `withdrawn`, `timed_out` or
-    /// `late_response_recorded`. Later releases may add to these.
+    /// `information_provided`, `reminded`, `escalated`, `vote_cast`, `responded`, `withdrawn`, `timed_out`,
+    /// `late_response_recorded`, `receipt_redeemed` or `receipt_revoked`. Later releases may add to these.
     #[schema(example = "commented")]
     pub kind: String,
     /// When.

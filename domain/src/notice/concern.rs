@@ -95,7 +95,9 @@ impl Case<'_> {
             | ConsultationEvent::Claimed(_)
             | ConsultationEvent::Released(_)
             | ConsultationEvent::VoteCast(_)
-            | ConsultationEvent::LateResponseRecorded(_) => false,
+            | ConsultationEvent::LateResponseRecorded(_)
+            | ConsultationEvent::ReceiptRedeemed(_)
+            | ConsultationEvent::ReceiptRevoked(_) => false,
         }
     }
 

@@ -132,7 +132,9 @@ impl Kind {
             | ConsultationEvent::Claimed(_)
             | ConsultationEvent::Released(_)
             | ConsultationEvent::VoteCast(_)
-            | ConsultationEvent::LateResponseRecorded(_) => None,
+            | ConsultationEvent::LateResponseRecorded(_)
+            | ConsultationEvent::ReceiptRedeemed(_)
+            | ConsultationEvent::ReceiptRevoked(_) => None,
         }
     }
 

@@ -3,10 +3,12 @@
 //! A consultation is asked (`requested`, and `terms_set` where it is not decided by the first yes or no), worked on (`claimed`,
 //! `released`, `assigned`, `delegated`, `commented`, `information_requested`, `information_provided`), voted on (`vote_cast`), and ends
 //! in exactly one outcome: `responded`, `timed_out` or `withdrawn`. The clock brings `reminded` and `escalated`. An answer that comes
-//! after the deadline is kept as `late_response_recorded` and changes no outcome.
+//! after the deadline is kept as `late_response_recorded` and changes no outcome. The receipt of an outcome is `receipt_redeemed` once, or
+//! `receipt_revoked`.
 //!
 //! Where it is about a person, what is told of that person is sealed under the person's key: `private` in the place of fields in clear.
 
+mod receipt;
 mod request;
 mod vote;
 mod work;
@@ -15,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use receipt::{ReceiptRedeemed, ReceiptRevoked};
 pub use request::{AnswerKind, DecisionRule, Escalation, Priority, PrivateRequest, Requested, TemplateUsed, TermsSet};
 pub use vote::{Answer, Content, Decision, LateResponseRecorded, Parts, Responded, Rule, TimedOut, VoteCast};
 pub use work::{
@@ -100,6 +103,10 @@ pub enum ConsultationEvent {
     TimedOut(TimedOut),
     /// See [`LateResponseRecorded`].
     LateResponseRecorded(LateResponseRecorded),
+    /// See [`ReceiptRedeemed`].
+    ReceiptRedeemed(ReceiptRedeemed),
+    /// See [`ReceiptRevoked`].
+    ReceiptRevoked(ReceiptRevoked),
 }
 
 impl HasPersonal for ConsultationEvent {
@@ -116,7 +123,11 @@ impl HasPersonal for ConsultationEvent {
                 visit(&mut by.name);
                 private.iter_mut().for_each(|private| visit(private));
             }
-            Self::Claimed(Claimed { by }) | Self::Released(Released { by }) | Self::Withdrawn(Withdrawn { by, .. }) => {
+            Self::Claimed(Claimed { by })
+            | Self::Released(Released { by })
+            | Self::Withdrawn(Withdrawn { by, .. })
+            | Self::ReceiptRedeemed(ReceiptRedeemed { by, .. })
+            | Self::ReceiptRevoked(ReceiptRevoked { by, .. }) => {
                 visit(&mut by.name);
             }
             Self::Assigned(Assigned { by, to }) | Self::Delegated(Delegated { by, to }) => {

@@ -100,6 +100,9 @@ pub struct Requested {
     /// The template that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateUsed>,
+    /// How many minutes the receipt of the outcome holds; absent: 1440, a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt_minutes: Option<u32>,
 }
 
 /// A template that a request was made from.
@@ -130,6 +133,7 @@ impl Requested {
             callback_url: None,
             supersedes: None,
             template: None,
+            receipt_minutes: None,
         }
     }
 }

@@ -7,7 +7,8 @@ use docket_events::{
     consultation::{
         Answer, AnswerKind, Assigned, Claimed, Clock, Commented, ConsultationEvent, Decision, DecisionRule, Delegated,
         Escalated, Escalation, InformationProvided, InformationRequested, LateResponseRecorded, Person, Priority,
-        Released, Reminded, Requested, Responded, Rule, TermsSet, TimedOut, VoteCast, WithdrawalReason, Withdrawn,
+        ReceiptRedeemed, ReceiptRevoked, Released, Reminded, Requested, Responded, Rule, TermsSet, TimedOut, VoteCast,
+        WithdrawalReason, Withdrawn,
     },
     identity::{
         AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, CalendarSet, Channel,
@@ -34,6 +35,7 @@ pub(crate) const GRACE: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0
 pub(crate) const COMMENT: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_00c0);
 const SESSION: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0005);
 const INVITATION: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0006);
+const RECEIPT: Uuid = Uuid::from_u128(0x0199_0000_0000_5000_8000_0000_0000_00e0);
 const GROUP: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0007);
 
 fn ada() -> Person {
@@ -125,6 +127,12 @@ fn work() -> Vec<ConsultationEvent> {
             reviewers: vec![GRACE],
             priority: Some(Priority::Urgent),
             notify: vec![ADA],
+        }),
+        ConsultationEvent::ReceiptRedeemed(ReceiptRedeemed { receipt: RECEIPT, by: ada() }),
+        ConsultationEvent::ReceiptRevoked(ReceiptRevoked {
+            receipt: RECEIPT,
+            by: grace(),
+            reason: Some("It was performed by hand.".to_owned()),
         }),
     ]
 }

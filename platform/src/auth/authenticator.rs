@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::api_keys::{self, ApiKeys};
 use super::cache::{CacheStats, TokenCache};
 use super::keys::Verified;
-use super::{Access, AuthError, Claims, Keys, Principal, Revocations, load_keys, load_public_keys};
+use super::{Access, AuthError, Claims, Keys, Principal, Receipts, Revocations, load_keys, load_public_keys};
 use crate::problem::Problem;
 use crate::rate_limit::Charge;
 use crate::{clock, ids};
@@ -47,6 +47,8 @@ pub struct Authenticator {
     revocations: Arc<Revocations>,
     /// Where API keys are looked up; none: none are known.
     api_keys: Option<ApiKeys>,
+    /// The keys of receipts, which are published and reloaded beside those of tokens, and verify none.
+    receipts: Option<Receipts>,
 }
 
 impl fmt::Debug for Authenticator {
@@ -65,16 +67,18 @@ impl Authenticator {
             verified: TokenCache::new(),
             revocations: Arc::default(),
             api_keys: None,
+            receipts: None,
         }
     }
 
-    /// Loads keys from the table `auth.signing_key`, and looks API keys up in the same database.
+    /// Loads keys from the table `auth.signing_key`, and those of receipts, and looks API keys up in the same database.
     pub fn from_pool(pool: PgPool) -> Self {
         let keys = pool.clone();
         Self::new(Box::new(move || {
             let pool = pool.clone();
             Box::pin(async move { load_keys(&pool).await })
         }))
+        .with_receipts(Receipts::from_pool(keys.clone()))
         .with_api_keys(keys)
     }
 
@@ -85,6 +89,7 @@ impl Authenticator {
             let pool = pool.clone();
             Box::pin(async move { load_public_keys(&pool).await })
         }))
+        .with_receipts(Receipts::from_pool(keys.clone()))
         .with_api_keys(keys)
     }
 
@@ -92,6 +97,17 @@ impl Authenticator {
     #[must_use]
     pub fn with_api_keys(self, pool: PgPool) -> Self {
         Self { api_keys: Some(ApiKeys::new(pool)), ..self }
+    }
+
+    /// Publishes and reloads the keys of receipts too.
+    #[must_use]
+    pub fn with_receipts(self, receipts: Receipts) -> Self {
+        Self { receipts: Some(receipts), ..self }
+    }
+
+    /// Who signs and verifies receipts, where the keys come from a database.
+    pub fn receipts(&self) -> Option<&Receipts> {
+        self.receipts.as_ref()
     }
 
     /// Has these keys and no others.
@@ -117,7 +133,11 @@ impl Authenticator {
         let mut asked = self.asked.lock().await;
         *asked = Some(Instant::now());
         self.verified.tidy().await;
-        self.load().await
+        self.load().await?;
+        match &self.receipts {
+            Some(receipts) => receipts.reload().await,
+            None => Ok(()),
+        }
     }
 
     async fn load(&self) -> Result<(), AuthError> {
@@ -225,7 +245,7 @@ impl Authenticator {
         Ok((self.keys().issue(&claims)?, claims))
     }
 
-    /// The public keys as a JWK Set, for `/.well-known/jwks.json`.
+    /// The public keys, those of receipts behind those of tokens, as a JWK Set, for `/.well-known/jwks.json`.
     ///
     /// # Errors
     /// When there are none yet and they cannot be loaded.
@@ -233,7 +253,11 @@ impl Authenticator {
         if self.keys().is_empty() {
             self.reload().await?;
         }
-        Ok(self.keys().jwks(clock::now()))
+        let mut set = self.keys().jwks(clock::now());
+        if let (Some(receipts), Some(keys)) = (&self.receipts, set["keys"].as_array_mut()) {
+            keys.extend(receipts.keys().await?.jwks());
+        }
+        Ok(set)
     }
 
     /// Whom the `Authorization` header speaks for.

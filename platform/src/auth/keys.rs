@@ -103,11 +103,38 @@ impl SigningKey {
         self.private_der.as_deref()
     }
 
+    /// The same key under an id that begins with `prefix`.
+    pub(super) fn named_after(self, prefix: &str) -> Self {
+        Self { kid: format!("{prefix}{}", self.kid), ..self }
+    }
+
+    /// What it signs with, where this process may.
+    pub(super) fn encoding(&self) -> Option<EncodingKey> {
+        self.private_der().map(EncodingKey::from_ed_der)
+    }
+
+    /// What it verifies with.
+    pub(super) fn decoding(&self) -> DecodingKey {
+        DecodingKey::from_ed_der(&self.public)
+    }
+
+    /// The public half as a JWK (RFC 7517, RFC 8037).
+    pub(super) fn jwk(&self) -> Value {
+        json!({
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "alg": "EdDSA",
+            "use": "sig",
+            "kid": self.kid,
+            "x": URL_SAFE_NO_PAD.encode(self.public),
+        })
+    }
+
     fn valid_at(&self, time: DateTime<Utc>) -> bool {
         self.validity.retires_at.is_none_or(|end| time < end)
     }
 
-    fn signs_at(&self, time: DateTime<Utc>) -> bool {
+    pub(super) fn signs_at(&self, time: DateTime<Utc>) -> bool {
         self.validity.signs_from.is_none_or(|start| start <= time)
     }
 }
@@ -212,16 +239,7 @@ impl Keys {
 
     /// The public keys that are valid `now`, as a JWK Set.
     pub fn jwks(&self, now: DateTime<Utc>) -> Value {
-        let keys = self.0.iter().filter(|key| key.valid_at(now)).map(|key| {
-            json!({
-                "kty": "OKP",
-                "crv": "Ed25519",
-                "alg": "EdDSA",
-                "use": "sig",
-                "kid": key.kid,
-                "x": URL_SAFE_NO_PAD.encode(key.public),
-            })
-        });
+        let keys = self.0.iter().filter(|key| key.valid_at(now)).map(SigningKey::jwk);
         json!({ "keys": keys.collect::<Vec<_>>() })
     }
 }

@@ -1,6 +1,6 @@
 //! Access tokens and API keys: who a request speaks for, and what they may do.
 //!
-//! Owns the keys that sign tokens, the tokens' claims, the extractor of [`Principal`], the table of roles and scopes, and the memory of what
+//! Owns the keys that sign tokens and those that sign receipts, the tokens' claims, the extractor of [`Principal`], the table of roles and scopes, and the memory of what
 //! was taken away. It holds no passwords.
 
 pub mod api_keys;
@@ -9,6 +9,7 @@ mod cache;
 mod keys;
 pub mod mailed;
 pub mod permissions;
+mod receipts;
 mod revocations;
 mod store;
 pub mod webhook_secrets;
@@ -26,6 +27,10 @@ use uuid::Uuid;
 pub use authenticator::{Authenticator, KeyLoader, RELOAD_INTERVAL, Restricted};
 pub use cache::CacheStats;
 pub use keys::{Keys, SigningKey, Validity};
+pub use receipts::{
+    RECEIPT_KID_PREFIX, RECEIPT_TYPE, ReceiptError, ReceiptKeys, Receipts, ensure_receipt_key, list_receipt_keys,
+    load_receipt_keys, new_receipt_key, rotate_receipt_key,
+};
 pub use revocations::{Revocation, Revocations, STALE_AFTER};
 pub use store::{KeyState, Pace, Rotation, StoredKey, ensure_key, list_keys, load_keys, load_public_keys, rotate_key};
 

@@ -17,6 +17,8 @@ pub enum Action {
     Comment,
     /// Assign or release a consultation that one asked for, or has in hand, and answer its questions.
     Direct,
+    /// Redeem the receipt of an outcome.
+    Redeem,
     /// Take a consultation back.
     Withdraw,
     /// Read consultations.
@@ -53,7 +55,7 @@ pub struct Rule {
 }
 
 /// The table.
-pub const TABLE: [Rule; 13] = [
+pub const TABLE: [Rule; 14] = [
     Rule {
         action: Action::Ask,
         name: "ask",
@@ -82,7 +84,14 @@ pub const TABLE: [Rule; 13] = [
         // That it was the requester, whoever has it in hand, or an administrator, is decided with the consultation at hand.
         roles: &Role::ALL,
         scope: Some(Scope::ConsultationAsk),
-        what: "assign or release what one asked for, and answer questions about it",
+        what: "assign or release what one asked for, answer questions about it, and revoke its receipt",
+    },
+    Rule {
+        action: Action::Redeem,
+        name: "redeem",
+        roles: &[Role::Requester, Role::Reviewer, Role::Admin],
+        scope: Some(Scope::ConsultationAsk),
+        what: "redeem the receipt of an outcome",
     },
     Rule {
         action: Action::Withdraw,
@@ -187,6 +196,7 @@ mod tests {
         let person = |role| Principal::member(Uuid::nil(), Uuid::nil(), role);
         let allowed = |action| Role::ALL.into_iter().filter(|role| allows(&person(*role), action)).collect::<Vec<_>>();
         assert_eq!(allowed(Action::Ask), [Role::Admin, Role::Reviewer, Role::Requester]);
+        assert_eq!(allowed(Action::Redeem), [Role::Admin, Role::Reviewer, Role::Requester]);
         assert_eq!(allowed(Action::Respond), [Role::Admin, Role::Reviewer]);
         for action in
             [Action::Comment, Action::Direct, Action::Withdraw, Action::Read, Action::ReadMembers, Action::ManageSelf]
@@ -208,8 +218,16 @@ mod tests {
             TABLE.iter().map(|rule| rule.action).filter(|action| allows(&key(scopes), *action)).collect::<Vec<_>>()
         };
         assert_eq!(allowed(&[]), []);
-        assert_eq!(allowed(&[Scope::ConsultationAsk]), [Action::Ask, Action::Direct]);
-        let all = [Action::Ask, Action::Comment, Action::Direct, Action::Withdraw, Action::Read, Action::ReadMembers];
+        assert_eq!(allowed(&[Scope::ConsultationAsk]), [Action::Ask, Action::Direct, Action::Redeem]);
+        let all = [
+            Action::Ask,
+            Action::Comment,
+            Action::Direct,
+            Action::Redeem,
+            Action::Withdraw,
+            Action::Read,
+            Action::ReadMembers,
+        ];
         assert_eq!(allowed(&Scope::ALL), all);
     }
 }

@@ -255,7 +255,9 @@ mod tests {
         sqlx::raw_sql(
             "CREATE SCHEMA auth;
              CREATE TABLE auth.signing_key (kid text PRIMARY KEY, public_der bytea NOT NULL, private_der bytea NOT NULL,
-                created_at timestamptz NOT NULL, retires_at timestamptz, signs_from timestamptz NOT NULL)",
+                created_at timestamptz NOT NULL, retires_at timestamptz, signs_from timestamptz NOT NULL);
+             CREATE TABLE auth.receipt_key (kid text PRIMARY KEY, public_der bytea NOT NULL, private_der bytea NOT NULL,
+                created_at timestamptz NOT NULL, signs_from timestamptz NOT NULL)",
         )
         .execute(&pool)
         .await

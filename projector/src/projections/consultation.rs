@@ -94,6 +94,7 @@ pub(super) struct Asked {
     pub(super) callback_url: Option<String>,
     pub(super) supersedes: Option<Uuid>,
     pub(super) template: Option<TemplateUsed>,
+    pub(super) receipt_minutes: Option<i32>,
 }
 
 #[derive(Debug)]
@@ -364,7 +365,10 @@ impl Row {
                 Some(Some((holder, _))) if *holder == data.by.id => self.claimed = Some(None),
                 Some(_) => {}
             },
-            ConsultationEvent::Reminded(_) | ConsultationEvent::VoteCast(_) => {}
+            ConsultationEvent::Reminded(_)
+            | ConsultationEvent::VoteCast(_)
+            | ConsultationEvent::ReceiptRedeemed(_)
+            | ConsultationEvent::ReceiptRevoked(_) => {}
             ConsultationEvent::LateResponseRecorded(data) => self.late_responses = Some(data.ordinal as i32),
             ConsultationEvent::Responded(_) | ConsultationEvent::TimedOut(_) | ConsultationEvent::Withdrawn(_) => {
                 self.ended = ended(event, data).map(Box::new);
@@ -395,6 +399,7 @@ fn asked(event: &Recorded, data: &Requested) -> Asked {
         callback_url: data.callback_url.clone(),
         supersedes: data.supersedes,
         template: data.template.clone(),
+        receipt_minutes: data.receipt_minutes.and_then(|minutes| i32::try_from(minutes).ok()),
     }
 }
 

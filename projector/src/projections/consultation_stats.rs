@@ -84,7 +84,9 @@ impl Projection for ConsultationStats {
             | ConsultationEvent::InformationProvided(_)
             | ConsultationEvent::Reminded(_)
             | ConsultationEvent::Escalated(_)
-            | ConsultationEvent::VoteCast(_) => return Ok(()),
+            | ConsultationEvent::VoteCast(_)
+            | ConsultationEvent::ReceiptRedeemed(_)
+            | ConsultationEvent::ReceiptRevoked(_) => return Ok(()),
             ConsultationEvent::Requested(_) => deltas.pending += 1,
             ConsultationEvent::Commented(_) => deltas.comments += 1,
             ConsultationEvent::Responded(data) => {

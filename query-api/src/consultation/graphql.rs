@@ -6,11 +6,11 @@ use async_graphql::{
     ComplexObject, Context, Enum, InputObject, Json, Object, Result, SimpleObject, dataloader::DataLoader,
 };
 use docket_domain::consultation::{
-    State,
+    Receipt, State,
     view::{ConsultationView, HistoryView, PersonView, VoteView, WithdrawalView},
 };
 use docket_events::consultation::WithdrawalReason;
-use docket_platform::auth::Principal;
+use docket_platform::{Problem, auth::Principal};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     feed::Changed,
-    graphql::{Instant, error},
+    graphql::{Asker, Instant, error},
 };
 
 /// What a history is counted as: how many entries it may be expected to have.
@@ -102,8 +102,8 @@ pub struct HistoryEntry {
     /// The version that the event led to.
     version: u64,
     /// What happened: requested, terms_set, commented, claimed, released, assigned, delegated, information_requested,
-    /// information_provided, reminded, escalated, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
-    /// may add to these.
+    /// information_provided, reminded, escalated, vote_cast, responded, withdrawn, timed_out, late_response_recorded,
+    /// receipt_redeemed or receipt_revoked; later releases may add to these.
     kind: String,
     /// When.
     at: Instant,
@@ -197,6 +197,10 @@ pub struct Consultation {
     open_question_count: u32,
     /// How many have voted.
     vote_count: u32,
+    /// How many minutes the receipt of the outcome holds.
+    receipt_minutes: u32,
+    /// The version at which the request stood, with how it is decided.
+    request_version: u64,
     /// When it ended; null while it is pending.
     ended_at: Option<Instant>,
     /// The decision; null unless it was responded to.
@@ -211,6 +215,9 @@ pub struct Consultation {
     version: u64,
     /// The time of its last event.
     updated_at: Instant,
+    /// What the receipt of the outcome says.
+    #[graphql(skip)]
+    claims: Option<Receipt>,
     /// The votes that counted then, where it is told as it stood.
     #[graphql(skip)]
     then: Option<Vec<VoteView>>,
@@ -227,6 +234,18 @@ impl Consultation {
         let votes = context.data::<DataLoader<Votes>>()?;
         let votes = votes.load_one(self.id).await.map_err(|problem| error::from_problem(&problem))?;
         Ok(votes.unwrap_or_default().into_iter().map(Into::into).collect())
+    }
+
+    /// The signed receipt of the outcome, a JWS (RFC 7515): see `docs/receipts.md`. Null while it is pending, when it was withdrawn, and when
+    /// the person whom it is about was erased.
+    async fn receipt(&self, context: &Context<'_>) -> Result<Option<String>> {
+        let Some(claims) = &self.claims else { return Ok(None) };
+        let asker = Asker::of(context)?;
+        let signed = async {
+            let keys = asker.gate.reads().receipts().keys().await?;
+            keys.sign(asker.principal.tenant, claims.iat, claims)
+        };
+        signed.await.map(Some).map_err(|error| error::from_problem(&Problem::from(error)))
     }
 
     /// What happened, in order.
@@ -246,6 +265,9 @@ impl Consultation {
 impl From<ConsultationView> for Consultation {
     fn from(view: ConsultationView) -> Self {
         Self {
+            claims: Receipt::of(&view),
+            receipt_minutes: view.receipt_minutes,
+            request_version: view.request_version,
             id: view.id,
             state: view.state.into(),
             title: view.title,
@@ -422,8 +444,8 @@ pub struct ConsultationChange {
     /// The consultation as it stands now; it may be newer than this change.
     consultation: Consultation,
     /// What happened: requested, terms_set, commented, claimed, released, assigned, delegated, information_requested,
-    /// information_provided, reminded, escalated, vote_cast, responded, withdrawn, timed_out or late_response_recorded; later releases
-    /// may add to these.
+    /// information_provided, reminded, escalated, vote_cast, responded, withdrawn, timed_out, late_response_recorded,
+    /// receipt_redeemed or receipt_revoked; later releases may add to these.
     kind: String,
     /// Resume behind this change with `since`.
     position: String,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::{
-    State,
+    State, receipt,
     view::{
         AnswerView, ConsultationView, HistoryView, OutcomeView, PersonView, TemplateView, TermsView, VoteView,
         WithdrawalView,
@@ -16,7 +16,8 @@ use uuid::Uuid;
 /// The columns of [`ConsultationRow`], of the view `c`.
 pub(super) const COLUMNS: &str = "c.id, c.version, c.state, c.title, c.body, c.context, c.proposed, c.external_id, c.requested_by,
     c.requested_by_name, c.requested_at, c.reviewers, c.added_reviewers, c.terms, c.deadline, c.clock_stopped_at, c.priority, c.labels,
-    c.subject, c.subject_name, c.callback_url, c.supersedes, c.template_name, c.template_version, c.claimed_by, c.claimed_by_name,
+    c.subject, c.subject_name, c.callback_url, c.supersedes, c.template_name, c.template_version, c.receipt_minutes, c.request_terms_version,
+    c.claimed_by, c.claimed_by_name,
     c.open_question_count, c.ended_at, c.decision, c.content, c.rule, c.request_version, c.ended_by, c.ended_by_name, c.agreed,
     c.outcome_comment, c.withdrawal_reason, c.comment_count, c.late_response_count, c.updated_at,
     (select count(*) from read.consultation_vote v where v.consultation_id = c.id) as vote_count";
@@ -47,6 +48,8 @@ pub(super) struct ConsultationRow {
     supersedes: Option<Uuid>,
     template_name: Option<String>,
     template_version: Option<i64>,
+    receipt_minutes: Option<i32>,
+    request_terms_version: i64,
     claimed_by: Option<Uuid>,
     claimed_by_name: Option<String>,
     open_question_count: i32,
@@ -215,6 +218,9 @@ impl ConsultationRow {
             callback_url: self.callback_url,
             supersedes: self.supersedes,
             template: template(self.template_name, self.template_version),
+            receipt_minutes: self.receipt_minutes.map_or(receipt::DEFAULT_MINUTES, count),
+            request_version: unsigned(self.request_terms_version),
+            receipt: None,
             claimed_by: self.claimed_by.map(|holder| PersonView::new(holder, self.claimed_by_name)),
             open_question_count: count(self.open_question_count),
             vote_count: u32::try_from(self.vote_count).unwrap_or(u32::MAX),

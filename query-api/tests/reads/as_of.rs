@@ -19,20 +19,20 @@ const OURS: Uuid = Uuid::from_u128(0xa);
 const THEIRS: Uuid = Uuid::from_u128(0xb);
 
 /// A consultation in the journal.
-struct Stream {
-    id: Uuid,
+pub struct Stream {
+    pub id: Uuid,
     store: Store,
 }
 
 impl Stream {
-    fn new(world: &World) -> Self {
+    pub fn new(world: &World) -> Self {
         let pool = world.database.pool(DbRole::Writer, 2, Duration::from_secs(5));
         let (bell, options) = (Bell::new(Topic::Journal), StoreOptions::default());
         Self { id: ids::new_id(), store: Store::open(&world.database, pool, world.installation, bell, options) }
     }
 
     /// Does it, and tells when that was.
-    async fn command(&self, command: impl Into<Command>) -> DateTime<Utc> {
+    pub async fn command(&self, command: impl Into<Command>) -> DateTime<Utc> {
         let command = command.into();
         let context = CommandContext { tenant: OURS, ..CommandContext::default() };
         let stream = StreamId::new(Category::Consultation, self.id);

@@ -30,12 +30,15 @@ async fn a_consultation_is_shown_with_its_history_version_and_position() {
     let mut shown: Value = serde_json::from_str(&text).unwrap();
     let event_id = shown["history"][0]["event_id"].take();
     assert!(event_id.is_string());
+    let receipt = shown["receipt"].take();
+    assert_eq!(receipt.as_str().map(|receipt| receipt.split('.').count()), Some(3));
     let ada = json!({"id": person(1), "name": "Ada"});
     let usual = json!({
             "added_reviewers": [], "answer": {"type": "approval"}, "business_time_zone": null, "callback_url": null, "claimed_by": null,
             "clock_stopped_at": null, "escalations": [], "four_eyes": true, "groups": [], "labels": [], "on_timeout": null,
             "open_question_count": 0, "priority": "normal", "questions_stop_clock": false, "reminders": [], "roles": [],
             "rule": {"type": "any_one"}, "seats": [], "subject": null, "supersedes": null, "template": null, "vote_count": 0,
+            "receipt": null, "receipt_minutes": 1440, "request_version": 1,
             "votes": [],
     });
     let mut expected = json!({

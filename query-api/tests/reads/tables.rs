@@ -7,8 +7,15 @@ use uuid::Uuid;
 use crate::support::World;
 
 /// What is of the installation and tells nothing of any tenant.
-const OF_THE_INSTALLATION: [&str; 6] =
-    ["auth.rate_limit", "auth.secret", "auth.signing_key", "read.change_trimmed", "read.checkpoint", "read.generation"];
+const OF_THE_INSTALLATION: [&str; 7] = [
+    "auth.rate_limit",
+    "auth.receipt_key",
+    "auth.secret",
+    "auth.signing_key",
+    "read.change_trimmed",
+    "read.checkpoint",
+    "read.generation",
+];
 
 const TENANT: Uuid = Uuid::from_u128(0xa);
 

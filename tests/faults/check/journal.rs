@@ -228,6 +228,8 @@ fn mark(event: &ConsultationEvent) -> Option<Mark<'_>> {
         E::Responded(event) => ("responded", Some(&event.by), comment(event.comment.as_ref())),
         E::Withdrawn(event) => ("withdrawn", Some(&event.by), comment(event.comment.as_ref())),
         E::LateResponseRecorded(event) => ("late_response_recorded", Some(&event.by), comment(event.comment.as_ref())),
+        E::ReceiptRedeemed(event) => ("receipt_redeemed", Some(&event.by), None),
+        E::ReceiptRevoked(event) => ("receipt_revoked", Some(&event.by), comment(event.reason.as_ref())),
         E::Reminded(_) | E::Escalated(_) | E::TimedOut(_) => return None,
     };
     Some(Mark { kind, by: by.map(|person| person.id), text })

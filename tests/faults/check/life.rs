@@ -242,6 +242,7 @@ impl Life {
             ConsultationEvent::Responded(_) => self.end(Ended::Responded),
             ConsultationEvent::TimedOut(_) => self.end(Ended::TimedOut),
             ConsultationEvent::Withdrawn(_) => self.end(Ended::Withdrawn),
+            ConsultationEvent::ReceiptRedeemed(_) | ConsultationEvent::ReceiptRevoked(_) => {}
             ConsultationEvent::LateResponseRecorded(LateResponseRecorded { by, decision, .. }) => {
                 self.late.0 += 1;
                 self.late.1.insert(by.id, *decision);

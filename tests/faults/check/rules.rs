@@ -47,6 +47,7 @@ pub(super) fn judge(life: &Life, event: &ConsultationEvent, at: Instant, version
         E::TermsSet(event) => terms_set(asked, event, at, version),
         _ if owed.is_some() => wrong(format!("{owed:?} had come, and the clock did nothing before it")),
         E::Commented(_) => Ok(()),
+        E::ReceiptRedeemed(_) | E::ReceiptRevoked(_) => wrong("the clients of the campaign redeem and revoke nothing"),
         E::LateResponseRecorded(event) => late(life, event),
         _ if !life.is_pending() => wrong(format!("it had ended: {:?}", life.ended)),
         E::Claimed(event) => claimed(life, event),

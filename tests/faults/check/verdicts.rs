@@ -101,11 +101,18 @@ fn command(entry: &Entry) -> Option<consultation::Command> {
 const fn status(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::NotFound | Refusal::NoSuchQuestion => 404,
-        Refusal::Invalid { .. } => 422,
+        Refusal::Invalid { .. }
+        | Refusal::ReceiptForeign
+        | Refusal::ReceiptAltered
+        | Refusal::ReceiptPayloadMismatch => 422,
         Refusal::FourEyes | Refusal::NotAReviewer | Refusal::NotTheRequester => 403,
         Refusal::Claimed { .. }
         | Refusal::DelegationLoop
         | Refusal::TooManyQuestions
+        | Refusal::ReceiptExpired
+        | Refusal::ReceiptRedeemed { .. }
+        | Refusal::ReceiptRevoked { .. }
+        | Refusal::NoReceipt
         | Refusal::AlreadyEnded { .. } => 409,
         Refusal::Erased => 410,
     }

@@ -75,6 +75,10 @@ pub(super) fn row(event: &Recorded, data: &ConsultationEvent) -> HistoryRow {
             comment: data.comment.clone(),
             ..row.by("withdrawn", &data.by)
         },
+        E::ReceiptRedeemed(data) => row.by("receipt_redeemed", &data.by).of_receipt(data.receipt),
+        E::ReceiptRevoked(data) => {
+            HistoryRow { comment: data.reason.clone(), ..row.by("receipt_revoked", &data.by).of_receipt(data.receipt) }
+        }
         E::TimedOut(data) => HistoryRow { kind: "timed_out", ..row.answered(data.default.clone()) },
     }
 }
@@ -90,6 +94,10 @@ impl HistoryRow {
 
     fn about(self, question: Uuid) -> Self {
         Self { details: details(json!({"question_id": question})), ..self }
+    }
+
+    fn of_receipt(self, receipt: Uuid) -> Self {
+        Self { details: details(json!({"receipt": receipt})), ..self }
     }
 
     fn answered(self, answer: Option<Answer>) -> Self {

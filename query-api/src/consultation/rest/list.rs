@@ -184,6 +184,7 @@ pub async fn list_consultations(
     let (filter, sort) = (asked.filter(&principal)?, asked.sort()?);
     let page = Page::new(asked.first, asked.after.as_deref())?;
     let wanted = read::header_position(&wanted)?;
+    let keys = gate.reads().receipts().keys().await?;
     let mut entered = gate.enter(principal.tenant, CONSULTATION, &wanted, None).await?;
     let last = gate.reads().guard(rows::last_change(&mut entered.tx)).await?;
     let modified = last.and_then(|last| fresh::last_modified(last, entered.lacks_since));
@@ -191,12 +192,17 @@ pub async fn list_consultations(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let found = rows::page(&mut entered.tx, principal.tenant, &filter, sort, page.after, page.limit());
-        let (consultations, next) = page.cut(gate.reads().guard(found).await?, |view| sort.place(view));
+        let (mut consultations, next) = page.cut(gate.reads().guard(found).await?, |view| sort.place(view));
         let tag = tag(&consultations, next.as_deref());
         let is_known = fresh::matches(&headers, &tag) == Some(true);
         let mut response = match is_known {
             true => StatusCode::NOT_MODIFIED.into_response(),
-            false => Json(ConsultationList { consultations, next }).into_response(),
+            false => {
+                for consultation in &mut consultations {
+                    consultation.sign(|receipt| keys.sign(principal.tenant, receipt.iat, receipt))?;
+                }
+                Json(ConsultationList { consultations, next }).into_response()
+            }
         };
         response.headers_mut().insert(header::ETAG, tag);
         response

@@ -100,14 +100,16 @@ pub async fn get_consultation(
     };
     let mut turn = None;
     loop {
+        let keys = gate.reads().receipts().keys().await?;
         let mut entered = gate.enter(principal.tenant, CONSULTATION, &wanted, Some(stream)).await?;
         let found = gate.reads().guard(rows::by_id(&mut entered.tx, id)).await?;
         // The same words, whether it is another's or nobody's.
-        let Some(consultation) = found else {
+        let Some(mut consultation) = found else {
             let mut response = Problem::not_found("There is no such consultation.").into_response();
             fresh::show_age(response.headers_mut(), entered.lacks_since);
             return Ok(response);
         };
+        consultation.sign(|receipt| keys.sign(principal.tenant, receipt.iat, receipt))?;
         let (Some(watch), Some(until)) = (&mut watch, until) else {
             return show(&gate, entered, consultation, &headers).await;
         };
