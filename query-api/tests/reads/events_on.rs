@@ -167,7 +167,8 @@ async fn nothing_is_told_past_a_parked_event_and_everything_once_it_is_healed() 
     assert_eq!(page(&world, &token, "?since=now").await.1, at);
     let others = world.token(THEIRS).await;
     assert!(get(&world, &others, "").await.headers().get("docket-age").is_none());
-    let waiting = page(&world, &token, "?wait=60&since=now");
+    let since = format!("?wait=60&since={at}");
+    let waiting = page(&world, &token, &since);
     let healing = async {
         while world.state.waker().listeners(OURS) < 1 {
             tokio::task::yield_now().await;
