@@ -108,6 +108,8 @@ struct CloudEvent<'a> {
     imported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<&'a str>,
     data: &'a RawValue,
 }
 
@@ -122,6 +124,8 @@ pub struct Told<'a> {
     pub position: &'a str,
     /// Whether the session that it was commanded from is told.
     pub with_session: bool,
+    /// The signed receipt of the outcome that it is, if it is one.
+    pub receipt: Option<&'a str>,
 }
 
 impl Recorded {
@@ -154,6 +158,7 @@ impl Recorded {
     pub fn cloud_event_as(&self, told: &Told<'_>) -> Result<String, serde_json::Error> {
         let mut event = self.members(told.event_type, serde_json::from_str(told.data)?);
         event.position = Some(told.position);
+        event.receipt = told.receipt;
         event.session = event.session.filter(|_| told.with_session);
         serde_json::to_string(&event)
     }
@@ -181,6 +186,7 @@ impl Recorded {
             traceparent: meta.traceparent,
             imported: meta.imported,
             position: None,
+            receipt: None,
             data,
         }
     }

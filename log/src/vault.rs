@@ -73,7 +73,7 @@ impl Vault {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let keys = self.keys_by_id(&wanted).await?;
+        let keys = self.keys(&wanted).await?;
         for value in values {
             value.open_all(&|id| keys.get(&id).cloned())?;
         }
@@ -127,7 +127,11 @@ impl Vault {
         .await
     }
 
-    async fn keys_by_id(&self, wanted: &[Uuid]) -> Result<HashMap<Uuid, DataKey>, VaultError> {
+    /// Those of these keys that were not destroyed.
+    ///
+    /// # Errors
+    /// See [`VaultError`].
+    pub async fn keys(&self, wanted: &[Uuid]) -> Result<HashMap<Uuid, DataKey>, VaultError> {
         let mut found = HashMap::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for id in wanted {

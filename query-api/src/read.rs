@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use docket_log::position::InvalidPosition;
 use docket_platform::{
     Problem,
-    auth::Receipts,
+    auth::{AuthError, Receipts},
     breaker::{Breaker, BreakerError},
     db, http,
 };
@@ -54,6 +54,9 @@ pub enum ReadError {
     /// An event that does not fit its type, or does not open with its key.
     #[error("an event cannot be shown: {0}")]
     Damaged(String),
+    /// Receipts cannot be signed.
+    #[error(transparent)]
+    Receipts(#[from] AuthError),
     /// An argument that the schema allows and we do not.
     #[error("{name}: {detail}")]
     Argument {
@@ -89,6 +92,7 @@ impl From<ReadError> for Problem {
                     .with_detail("What comes next is known to a newer release only, which is being installed.")
             }
             ReadError::Damaged(error) => Self::internal(error),
+            ReadError::Receipts(error) => error.into(),
             ReadError::Resync => Self::new(StatusCode::GONE, "resync_required")
                 .with_detail("Changes since this position cannot be told any more: read again, and subscribe anew."),
             ReadError::Argument { name, detail } => {

@@ -46,7 +46,7 @@ pub(super) struct Create {
     #[serde(default)]
     format: Format,
     /// Of `slack` the text, of `json` the JSON, with `{{value}}` where values go: `type`, `time`, `words`, `id`, `title`, `state`, `decision`,
-    /// `comment`, `by`, `asked_by`, `priority`, `deadline`, `external_id`, `url`.
+    /// `comment`, `by`, `asked_by`, `priority`, `deadline`, `external_id`, `receipt`, `url`.
     template: Option<Value>,
     /// The secret that signs: `whsec_` and the base64 of 24 to 64 bytes. A new one, when none is given.
     secret: Option<String>,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The values that a template has.
-pub(super) const VALUES: [&str; 14] = [
+pub(super) const VALUES: [&str; 15] = [
     "type",
     "time",
     "words",
@@ -32,6 +32,7 @@ pub(super) const VALUES: [&str; 14] = [
     "priority",
     "deadline",
     "external_id",
+    "receipt",
     "url",
 ];
 /// What a chat is told where the organisation gave no text.
@@ -42,6 +43,8 @@ const CHAT: &str = "{{words}}\n{{url}}";
 pub struct Told<'a> {
     /// Of which event.
     pub event: &'a Recorded,
+    /// What it says, in clear, where the consultation does not say all of it.
+    pub data: Option<&'a Value>,
     /// As it is to be called.
     pub name: &'a str,
     /// The consultation as it was after the event; none: it is a test.
@@ -87,6 +90,7 @@ fn standard(told: &Told<'_>) -> Value {
             "stream": event.stream.to_string(),
             "stream_version": event.version,
             "url": told.url,
+            "event": told.data,
             "consultation": told.consultation,
         },
     })
@@ -121,6 +125,7 @@ fn values(told: &Told<'_>, escape: fn(&str) -> String) -> Map<String, Value> {
         ("priority", view.map_or(Value::Null, |view| json!(view.priority))),
         ("deadline", view.and_then(|view| view.deadline).map_or(Value::Null, |deadline| time(deadline).into())),
         ("external_id", text(view.and_then(|view| view.external_id.as_deref()))),
+        ("receipt", text(view.and_then(|view| view.receipt.as_deref()))),
         ("url", told.url.into()),
     ];
     all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

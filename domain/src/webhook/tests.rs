@@ -166,9 +166,12 @@ fn answered() -> (Recorded, ConsultationView) {
 
 #[test]
 fn each_format_tells_the_same_event_in_its_own_way() {
-    let (event, view) = answered();
+    let (event, mut view) = answered();
+    view.sign(|receipt| Ok::<_, ()>(format!("signed {}", receipt.sub))).unwrap();
+    let data = json!({"decision": "approve"});
     let told = Told {
         event: &event,
+        data: Some(&data),
         name: name_of(&event.event_type),
         consultation: Some(&view),
         url: "https://docket.example.org/consultations/2",
@@ -176,14 +179,17 @@ fn each_format_tells_the_same_event_in_its_own_way() {
     let standard = body(&told, EndpointFormat::Standard, None).unwrap();
     assert_eq!(standard["type"], "consultation.responded");
     assert_eq!(standard["timestamp"], "1970-01-01T00:00:02.000000Z");
-    assert_eq!(standard["data"]["stream_version"], 2);
+    assert_eq!((&standard["data"]["stream_version"], &standard["data"]["event"]), (&json!(2), &data));
+    assert_eq!(standard["data"]["consultation"]["receipt"], format!("signed {ID}"));
     assert_eq!(standard["data"]["consultation"]["outcome"]["decision"], "approve");
     let slack = body(&told, EndpointFormat::Slack, None).unwrap();
     let text = "Grace &lt;Hopper&gt; approved: Pay &amp; go?\nhttps://docket.example.org/consultations/2";
     assert_eq!(slack, json!({ "text": text }));
-    let template = json!({"blocks": [{"said": "{{decision}} by {{by}}", "until": "{{deadline}}"}]});
+    let template =
+        json!({"blocks": [{"said": "{{decision}} by {{by}}", "until": "{{deadline}}"}], "proof": "{{receipt}}"});
     let custom = body(&told, EndpointFormat::Json, Some(&template)).unwrap();
-    assert_eq!(custom, json!({"blocks": [{"said": "approve by Grace <Hopper>", "until": null}]}));
+    let blocks = json!([{"said": "approve by Grace <Hopper>", "until": null}]);
+    assert_eq!(custom, json!({"blocks": blocks, "proof": format!("signed {ID}")}));
     let bomb = json!(vec!["{{words}}"; 40_000]);
     assert!(body(&told, EndpointFormat::Json, Some(&bomb)).is_err());
 }

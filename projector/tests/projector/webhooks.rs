@@ -9,7 +9,10 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta};
-use docket_domain::webhook::callbacks_of;
+use docket_domain::{
+    consultation::{Receipt, State},
+    webhook::callbacks_of,
+};
 use docket_events::{
     consultation::{ConsultationEvent, Decision, Requested},
     identity::{
@@ -18,14 +21,14 @@ use docket_events::{
     },
 };
 use docket_platform::{
-    auth::webhook_secrets::{self},
+    auth::{Receipts, webhook_secrets},
     webhook::Secret,
 };
 use docket_projector::{
     Config, Pauses,
     reactors::{REACTORS, register},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
@@ -63,10 +66,47 @@ async fn every_event_arrives_signed_under_one_id_in_the_order_of_its_stream() {
     let last = received.iter().rfind(|one| one.kind() == "consultation.responded").expect("an outcome");
     assert_eq!(last.body["data"]["consultation"]["outcome"]["by"]["name"], "Person 3");
     assert_eq!(last.body["data"]["consultation"]["version"], 5);
+    assert_eq!(last.body["data"]["event"]["by"]["name"], "Person 3");
+    let said = received.iter().find(|one| one.kind() == "consultation.commented").expect("a comment");
+    assert!(said.body["data"]["event"]["text"].is_string(), "{}", said.body);
+    let (asked, pending) = (&received[0].body["data"], &said.body["data"]["consultation"]["receipt"]);
+    assert!(
+        asked["event"].is_null() && pending.is_null(),
+        "a request says no more than the consultation, and is no outcome"
+    );
     assert_eq!(post.world.number("select count(*) from react.attempt").await, received.len() as i64);
     assert_eq!(post.world.number("select count(*) from react.lane").await, 0);
     let answers = post.texts("select distinct answer from react.attempt").await;
     assert_eq!(answers, ["thank you"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_comes_with_its_receipt_however_often_it_is_sent() {
+    let post = Post::open().await;
+    let receiver = Receiver::start(|_, times| Answer::Status(if times == 1 { 503 } else { 200 })).await;
+    post.set(1, receiver.url("x"), &["consultation.responded"], EndpointFormat::Standard, None).await;
+    let template = Some(json!({"proof": "{{receipt}}"}));
+    post.set(2, receiver.url("y"), &["consultation.timed_out"], EndpointFormat::Json, template).await;
+    story(&post.world, 1, 0).await;
+    post.world.say(consultation(2), requested("Nobody answers")).await;
+    post.world.say(consultation(2), timed_out()).await;
+    let running = post.run(quick());
+    post.until(DELIVERED, 2).await;
+    running.stop().await;
+    let received = receiver.received();
+    let told = |path: &str, proof: fn(&Received) -> &Value| {
+        let told: Vec<_> = received.iter().filter(|one| one.path == path).map(|one| proof(one).clone()).collect();
+        assert_eq!(told.len(), 2, "once refused, once taken");
+        assert_eq!(told[0], told[1]);
+        told[0].as_str().expect("a receipt").to_owned()
+    };
+    let answered = told("x", |one| &one.body["data"]["consultation"]["receipt"]);
+    let timed_out = told("y", |one| &one.body["proof"]);
+    let receipts = Receipts::from_pool(post.world.pool.clone());
+    let (tenant, says): (Uuid, Receipt) = receipts.verify(&answered).await.expect("ours");
+    assert_eq!((tenant, says.sub, says.decision), (TENANT, consultation(1).id, Some(Decision::Approve)));
+    let (_, says): (Uuid, Receipt) = receipts.verify(&timed_out).await.expect("ours");
+    assert_eq!((says.sub, says.outcome), (consultation(2).id, State::TimedOut));
 }
 
 #[tokio::test(flavor = "multi_thread")]

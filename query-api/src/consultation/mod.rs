@@ -2,7 +2,7 @@
 //!
 //! Owns the SQL over `read.consultation…` and the names that clients see. It decides nothing: that was done before.
 
-mod as_of;
+pub(crate) mod as_of;
 mod filter;
 mod graphql;
 mod graphql_terms;

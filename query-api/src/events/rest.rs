@@ -34,7 +34,7 @@ use uuid::Uuid;
 use super::{
     filter::Filter,
     page, sse,
-    told::{self, Listener, Page},
+    told::{self, Listener, Page, Telling},
     watch::{Ear, Waker},
 };
 use crate::{
@@ -116,6 +116,8 @@ pub struct CloudEvent {
     imported: Option<bool>,
     /// The position behind it: `since` for what comes next.
     position: String,
+    /// The signed receipt of the outcome, where it is one: a JWS (RFC 7515).
+    receipt: Option<String>,
     /// What happened, as `/schemas/events/<type>.json` describes it, but for what belongs to people: that is in clear here, or null with
     /// `"erased": true` beside it.
     data: serde_json::Value,
@@ -423,11 +425,14 @@ impl Reader {
 
     async fn look(&mut self) -> Result<(Page, bool), ReadError> {
         let Self { feeds: Feeds { gate, .. }, listener, filter, cursor, .. } = self;
+        let keys = gate.reads().receipts().keys().await?;
         let mut entered = gate.enter_all(listener.tenant, &filter.sources(), &self.wanted, None).await?;
         let found = page::find(&mut entered, listener.tenant, filter, cursor, self.limit);
         let found = gate.reads().guard(found).await?;
         self.lacks_since = [entered.lacks_since, found.parked_since].into_iter().flatten().min();
-        let (page, found) = told::tell(gate.reads(), &mut entered, *listener, found, cursor).await?;
+        let (page, found) =
+            told::tell(gate.reads(), &mut entered, &Telling { listener: *listener, keys: &keys }, found, cursor)
+                .await?;
         let has_more = found.has_more(&page.position);
         Ok((page, has_more))
     }

@@ -6,15 +6,18 @@
 use std::collections::HashMap;
 
 use docket_events::{
-    DataKey, DecodeError, Event, HasPersonal, Recorded, Told, clear::data_in_clear, identity::IdentityEvent,
+    DataKey, DecodeError, Event, HasPersonal, Recorded, Told, clear::data_in_clear, consultation::ConsultationEvent,
+    identity::IdentityEvent,
 };
 use docket_log::{Position, journal::JournalRow};
+use docket_platform::auth::ReceiptKeys;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::page::{Found, Place};
 use crate::{
+    consultation::as_of,
     position::Entered,
     read::{ReadError, Reads},
 };
@@ -29,6 +32,13 @@ pub(super) struct Page {
     pub(super) events: Vec<(String, Position)>,
     /// The position behind all of them.
     pub(super) position: Position,
+}
+
+/// Who is told, and who signs.
+#[derive(Debug)]
+pub(super) struct Telling<'a> {
+    pub(super) listener: Listener,
+    pub(super) keys: &'a ReceiptKeys,
 }
 
 /// Who is told.
@@ -48,10 +58,11 @@ pub(super) struct Listener {
 pub(super) async fn tell(
     reads: &Reads,
     entered: &mut Entered,
-    listener: Listener,
+    telling: &Telling<'_>,
     found: Found,
     cursor: &Position,
 ) -> Result<(Page, Found), ReadError> {
+    let listener = telling.listener;
     let rows = reads.guard(journalled(&mut entered.tx, listener.tenant, &found.places)).await?;
     let recorded = rows.into_iter().map(Recorded::try_from).collect::<Result<Vec<_>, _>>();
     let recorded = recorded.map_err(|error| ReadError::Damaged(error.to_string()))?;
@@ -66,6 +77,7 @@ pub(super) async fn tell(
     let found = found.cut(recorded.len());
     let mut events = recorded.iter().map(decoded).collect::<Result<Vec<_>, _>>()?;
     let keys = reads.guard(keys(&mut entered.tx, listener.tenant, &found.places, &mut events)).await?;
+    let receipts = receipts(reads, entered, telling, &recorded, &events).await?;
     let position = found.behind(cursor);
     let mut at = cursor.clone();
     let mut lines = Vec::with_capacity(recorded.len());
@@ -73,7 +85,16 @@ pub(super) async fn tell(
         at.raise(recorded.shard_id(), recorded.sequence);
         // Behind the last one is what was passed over too.
         let behind = if n + 1 == found.places.len() { &position } else { &at };
-        lines.push((line(recorded, event, &keys, listener, behind)?, behind.clone()));
+        let data = data(event, &keys).map_err(|error| damaged(recorded, &error))?;
+        let told = Told {
+            event_type: event.event_type(),
+            data: &data.to_string(),
+            position: &behind.marked(listener.installation),
+            with_session: listener.with_session,
+            receipt: receipts.get(&recorded.id).map(String::as_str),
+        };
+        let line = recorded.cloud_event_as(&told).map_err(|error| damaged(recorded, &error))?;
+        lines.push((line, behind.clone()));
     }
     Ok((Page { events: lines, position }, found))
 }
@@ -149,25 +170,36 @@ async fn keys(
     Ok(rows.into_iter().filter_map(key).collect())
 }
 
-fn line(
-    recorded: &Recorded,
-    event: &mut Event,
-    keys: &HashMap<Uuid, DataKey>,
-    listener: Listener,
-    behind: &Position,
-) -> Result<String, ReadError> {
-    let damaged = |error: &dyn std::fmt::Display| ReadError::Damaged(format!("event {}: {error}", recorded.id));
-    let data = data(event, keys).map_err(|error| damaged(&error))?;
-    let told = Told {
-        event_type: event.event_type(),
-        data: &data.to_string(),
-        position: &behind.marked(listener.installation),
-        with_session: listener.with_session,
-    };
-    recorded.cloud_event_as(&told).map_err(|error| damaged(&error))
+fn damaged(event: &Recorded, error: &dyn std::fmt::Display) -> ReadError {
+    ReadError::Damaged(format!("event {}: {error}", event.id))
 }
 
-/// What is told of an event's data. Whatever is to stand there besides what the event says, such as a proof of an outcome, joins it here.
+/// The receipts of those events that are outcomes, by event.
+async fn receipts(
+    reads: &Reads,
+    entered: &mut Entered,
+    telling: &Telling<'_>,
+    recorded: &[Recorded],
+    events: &[Event],
+) -> Result<HashMap<Uuid, String>, ReadError> {
+    let is_outcome = |event: &Event| {
+        use ConsultationEvent::{Responded, TimedOut};
+        matches!(event, Event::Consultation(Responded(_) | TimedOut(_)))
+    };
+    let outcomes = recorded.iter().zip(events).filter(|(_, event)| is_outcome(event)).map(|(recorded, _)| recorded);
+    let streams: Vec<_> = outcomes.clone().map(|outcome| (outcome.stream.id, outcome.time)).collect();
+    let tenant = telling.listener.tenant;
+    let receipts = reads.guard(as_of::receipts(&mut entered.tx, tenant, &streams)).await?;
+    let mut signed = HashMap::with_capacity(receipts.len());
+    for outcome in outcomes {
+        if let Some(receipt) = receipts.get(&outcome.stream.id) {
+            signed.insert(outcome.id, telling.keys.sign(tenant, receipt.iat, receipt)?);
+        }
+    }
+    Ok(signed)
+}
+
+/// What is told of an event's data.
 fn data(event: &mut Event, keys: &HashMap<Uuid, DataKey>) -> Result<Value, docket_events::clear::ClearError> {
     let mut data = data_in_clear(event, &|id| keys.get(&id).cloned())?;
     match event {

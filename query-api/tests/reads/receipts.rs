@@ -1,15 +1,22 @@
 //! Receipts: the same one wherever an outcome is read, and good for whoever has the key set.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use docket_domain::consultation::{Given, Receipt, Request, Respond, Standing, receipt::payload_sha256};
+use docket_domain::consultation::{Given, Receipt, Request, Respond, Standing, Terms, receipt::payload_sha256};
 use docket_events::consultation::{Decision, Person};
-use docket_platform::auth::{Authenticator, RECEIPT_KID_PREFIX, Receipts};
+use docket_platform::{
+    auth::{Authenticator, RECEIPT_KID_PREFIX, Receipts},
+    ids,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     as_of::Stream,
+    events_log::{Log, THEIRS, page},
     support::{Asked, World, instant, person},
 };
 
@@ -88,6 +95,58 @@ async fn a_receipt_is_the_same_from_the_stream_and_from_the_read_model() {
     let told = world.query(&token, &query).await.0;
     assert!(told["now"]["receipt"].is_string());
     assert_eq!(told["now"], told["then"]);
+}
+
+#[tokio::test]
+async fn the_feed_tells_outcomes_with_their_receipts_and_nothing_else() {
+    let world = World::new().await;
+    let token = world.token(OURS).await;
+    let log = Log::new(&world);
+    // More than are read at once.
+    let mut outcomes = Vec::new();
+    for n in 0..40 {
+        let id = log.ask(OURS, &format!("Case {n}")).await;
+        log.comment(OURS, id).await;
+        log.approve(OURS, id).await;
+        outcomes.push(id);
+    }
+    let theirs = log.ask(THEIRS, "Elsewhere").await;
+    log.approve(THEIRS, theirs).await;
+    let about = ids::new_id();
+    let terms = Terms { subject: Some(named(9)), ..Terms::default() };
+    let private = Request { terms, ..Request::new("About somebody", named(1)) };
+    log.command(OURS, about, private).await;
+    log.approve(OURS, about).await;
+    log.settle().await;
+    let receipts = Receipts::from_pool(world.reader.clone());
+    let told = async |query: &str| {
+        let (events, _) = page(&world, &token, query).await;
+        let mut told = BTreeMap::new();
+        for event in &events {
+            let is_outcome = event["type"] == "docket.consultation.responded.v1";
+            assert!(is_outcome || event.get("receipt").is_none(), "{event}");
+            if let Some(receipt) = event["receipt"].as_str() {
+                let (tenant, says): (Uuid, Receipt) = receipts.verify(receipt).await.unwrap();
+                assert_eq!((tenant, event["subject"].as_str()), (OURS, Some(&*format!("consultation-{}", says.sub))));
+                told.insert(says.sub, receipt.to_owned());
+            }
+        }
+        told
+    };
+    let all = told("?limit=1000").await;
+    assert_eq!(all.keys().copied().collect::<BTreeSet<_>>(), outcomes.iter().copied().chain([about]).collect());
+    assert_eq!(told("?limit=1000&types=consultation.responded").await, all, "the same text again");
+    // As every other read shows it.
+    let query = format!(
+        r#"{{ consultation(id: "{}", asOf: "{}") {{ receipt }} }}"#,
+        outcomes[7],
+        docket_platform::clock::now().to_rfc3339()
+    );
+    let elsewhere = world.query(&token, &query).await.0["consultation"]["receipt"].clone();
+    assert_eq!(elsewhere.as_str(), all.get(&outcomes[7]).map(String::as_str));
+    world.run(&format!("delete from vault.data_key where subject = '{}'", person(9))).await;
+    let left = told("?limit=1000").await;
+    assert_eq!(left.len(), 40, "nothing proves what was decided about whom was erased");
 }
 
 #[tokio::test]

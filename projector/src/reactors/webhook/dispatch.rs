@@ -16,12 +16,13 @@ use docket_log::{
     Bell, CommandContext, ExecuteError, Outcome, Vault,
     faults::{self, Bug},
 };
-use docket_platform::{Shutdown, clock, ids};
+use docket_platform::{Shutdown, auth::Receipts, clock, ids};
 use sqlx::PgPool;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -122,7 +123,8 @@ impl Dispatch {
     /// Delivers through `webhooks`; `pool` belongs to the projector's role.
     pub(crate) fn new(pool: PgPool, vault: Vault, webhooks: Webhooks, persistence: Persistence) -> Self {
         let url = webhooks.url.clone();
-        let preparer = Preparer { pool: pool.clone(), vault, url, timeout: persistence.timeout };
+        let receipts = Receipts::from_pool(pool.clone());
+        let preparer = Preparer { pool: pool.clone(), vault, receipts, url, timeout: persistence.timeout };
         let (rooms, again) = (Arc::default(), Arc::new(Notify::new()));
         Self { pool, preparer, webhooks, persistence: Arc::new(persistence), rooms, again }
     }
@@ -131,6 +133,9 @@ impl Dispatch {
     pub(crate) async fn run(self, bell: Bell, shutdown: Shutdown) {
         let (settled, results) = mpsc::channel(2 * AT_ONCE);
         let settling = tokio::spawn(self.clone().settle(results));
+        let ended = CancellationToken::new();
+        tokio::spawn(self.preparer.receipts.clone().watch(ended.child_token()));
+        let _ended = ended.drop_guard();
         let mut bell = bell.listen();
         let mut under_way = JoinSet::new();
         while !shutdown.has_begun() {

@@ -6,10 +6,10 @@ use docket_domain::{
     consultation::{Consultation, view::ConsultationView},
     webhook::{Endpoint, TEST, Told, Webhooks, body, callbacks_of, stream_of},
 };
-use docket_events::{Recorded, identity::EndpointFormat};
+use docket_events::{Event, HasPersonal, Recorded, clear::data_in_clear, identity::EndpointFormat};
 use docket_log::{Vault, journal, reader::ReadError, vault::VaultError};
 use docket_platform::{
-    auth::webhook_secrets,
+    auth::{AuthError, Receipts, webhook_secrets},
     clock,
     outgoing::{HeaderName, OutgoingError, Request},
     webhook::{self, Secret},
@@ -34,6 +34,8 @@ pub(super) enum Unprepared {
     Read(#[from] ReadError),
     #[error("personal fields cannot be opened")]
     Vault(#[from] VaultError),
+    #[error("receipts cannot be signed")]
+    Receipts(#[from] AuthError),
 }
 
 /// What is to be done with a delivery.
@@ -52,6 +54,8 @@ pub(super) enum Prepared {
 pub(super) struct Preparer {
     pub(super) pool: PgPool,
     pub(super) vault: Vault,
+    /// Signs the receipts of outcomes.
+    pub(super) receipts: Receipts,
     /// Where people see this installation.
     pub(super) url: String,
     pub(super) timeout: std::time::Duration,
@@ -66,12 +70,20 @@ struct Sources {
     events: HashMap<Uuid, Vec<Recorded>>,
     /// The consultation as it was after the delivery's event, by delivery.
     consultations: HashMap<Uuid, ConsultationView>,
+    /// What the delivery's event says, in clear, by event.
+    data: HashMap<Uuid, Value>,
 }
 
 impl Preparer {
     /// Prepares all of `claimed`, with few questions to the database.
     pub(super) async fn prepare(&self, claimed: Vec<(Lane, Head)>) -> Result<Vec<(Lane, Head, Prepared)>, Unprepared> {
-        let sources = self.sources(&claimed).await?;
+        let mut sources = self.sources(&claimed).await?;
+        let keys = self.receipts.keys().await?;
+        for (_, head) in &claimed {
+            if let Some(view) = sources.consultations.get_mut(&head.id) {
+                view.sign(|receipt| keys.sign(head.tenant, receipt.iat, receipt))?;
+            }
+        }
         let prepared = claimed.into_iter().map(|(lane, head)| {
             let prepared = self.one(&sources, lane, &head);
             (lane, head, prepared)
@@ -105,7 +117,36 @@ impl Preparer {
             events.entry(event.stream.id).or_default().push(event);
         }
         let consultations = self.consultations(claimed, &events).await?;
-        Ok(Sources { webhooks, secrets, events, consultations })
+        let data = self.data(claimed, &events).await?;
+        Ok(Sources { webhooks, secrets, events, consultations, data })
+    }
+
+    /// What the events that are told say. What a request says is its consultation, and is not told twice.
+    async fn data(
+        &self,
+        claimed: &[(Lane, Head)],
+        events: &HashMap<Uuid, Vec<Recorded>>,
+    ) -> Result<HashMap<Uuid, Value>, Unprepared> {
+        let told: BTreeSet<Uuid> =
+            claimed.iter().filter(|(_, head)| head.name != TEST).map(|(_, head)| head.event).collect();
+        let told = events.values().flatten().filter(|event| told.contains(&event.id) && event.version > 1);
+        // One that only a newer release knows has no consultation either, and is given up.
+        let decoded = told.filter_map(|event| {
+            let decoded = Event::decode(event.stream.category, &event.event_type, &event.data);
+            Some((event.id, decoded.ok()?))
+        });
+        let mut decoded: Vec<(Uuid, Event)> = decoded.collect();
+        let keys: BTreeSet<Uuid> = decoded.iter_mut().flat_map(|(_, event)| event.sealed_under()).collect();
+        let keys = self.vault.keys(&keys.into_iter().collect::<Vec<_>>()).await?;
+        let in_clear =
+            decoded.iter_mut().filter_map(|(id, event)| match data_in_clear(event, &|key| keys.get(&key).cloned()) {
+                Ok(data) => Some((*id, data)),
+                Err(error) => {
+                    tracing::error!(%error, event = %id, "an event does not open, and is told without what it says");
+                    None
+                }
+            });
+        Ok(in_clear.collect())
     }
 
     /// The consultations as they were after the events that are told, by delivery.
@@ -161,7 +202,13 @@ impl Preparer {
         if secrets.is_empty() {
             return Prepared::Later("there is no secret to sign with: rotate it");
         }
-        let told = Told { event, name: &head.name, consultation, url: &self.page(consultation) };
+        let told = Told {
+            event,
+            data: sources.data.get(&head.event),
+            name: &head.name,
+            consultation,
+            url: &self.page(consultation),
+        };
         match body(&told, format, template) {
             Err(unwritable) => Prepared::Dead(unwritable.to_string()),
             Ok(body) => match request(url, head, &body, secrets) {
