@@ -17,6 +17,7 @@ mod report;
 mod server;
 mod startup;
 mod tokens;
+mod webhooks;
 mod yardstick;
 
 use std::path::PathBuf;
@@ -100,6 +101,9 @@ async fn main() -> Result<()> {
     }
     if wanted("deadlines") {
         deadlines::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("webhooks") {
+        webhooks::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("inbox") {
         inbox::run(&args.docket, args.size, &mut report).await?;

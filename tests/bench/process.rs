@@ -41,6 +41,8 @@ impl Process {
             .arg(data_dir)
             .env("DOCKET_LOG", "warn,docket::access=off")
             .envs(docket_tests::UNLIMITED)
+            // Receivers of webhooks listen on this machine.
+            .env("DOCKET_OUTGOING_LOCAL", "true")
             .env_remove("DATABASE_URL")
             // Set but empty is not set.
             .env("KAFKA_BROKERS", brokers)

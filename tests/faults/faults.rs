@@ -16,14 +16,18 @@ use crate::{
 
 /// Faults on one database. Checks grow with it, and one from its first event on ends it.
 const FAULTS_PER_DATABASE: u32 = 20;
-/// Steps at which a process is frozen: a projector before its transaction and within it, a relay with a batch or a mark in its hands.
-const FREEZES: [&str; 6] = [
+/// Steps at which a process is frozen: a projector before its transaction and within it, a relay with a batch or a mark in its hands, a
+/// projector with webhooks in its hands.
+const FREEZES: [&str; 9] = [
     "projector.before_checkpoint",
     "projector.before_write",
     "projector.before_commit",
     "relay.before_produce",
     "relay.after_produce",
     "relay.before_mark",
+    "webhook.after_claim",
+    "webhook.before_send",
+    "webhook.after_send",
 ];
 
 /// Steps of logging in, going on, and telling people of it by mail.

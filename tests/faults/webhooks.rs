@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use axum::{
     Router,
     body::Bytes,
@@ -17,14 +17,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use docket_domain::webhook::{self as decisions, SetEndpoint, callbacks_of, stream_of};
-use docket_events::{Category, StreamId, identity::EndpointFormat};
-use docket_log::{CommandContext, Outcome, Store};
-use docket_platform::{
-    auth::webhook_secrets::{self, NewSecret},
-    clock, db,
-    webhook::Secret,
-};
+use docket_domain::webhook::callbacks_of;
+use docket_log::Store;
+use docket_platform::{clock, webhook::Secret};
+use docket_tests::webhooks::Endpoint;
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -148,26 +144,8 @@ impl Memory {
 
 /// Has `receiver` told of every consultation of `tenant`; callbacks are signed by the same secret. `pool` belongs to the writer's role.
 pub async fn set_endpoint(store: &Store, pool: &PgPool, receiver: &Receiver, tenant: Uuid) -> Result<()> {
-    let command = SetEndpoint {
-        id: ENDPOINT,
-        changes: false,
-        url: receiver.url(EVENTS),
-        description: None,
-        event_types: vec!["consultation.*".to_owned()],
-        format: EndpointFormat::Standard,
-        template: None,
-        set_by: tenant,
-    };
-    let context = CommandContext { tenant, ..CommandContext::default() };
-    let stream = StreamId::new(Category::Identity, stream_of(tenant));
-    let decide = |state: &decisions::Webhooks, _| decisions::set_endpoint(state, &command);
-    let done = store.execute::<decisions::Webhooks, _>(&context, stream, decide).await?;
-    ensure!(matches!(done, Outcome::Accepted(_)), "it was refused");
     let secret = Secret::parse(SECRET)?;
-    let mut transaction = db::tenant_transaction(pool, tenant).await?;
-    for (endpoint, version) in [(ENDPOINT, 1), (callbacks_of(tenant), 0)] {
-        let new = NewSecret { endpoint, tenant, version, old_until: None };
-        webhook_secrets::keep(&mut transaction, &secret, &new).await?;
-    }
-    transaction.commit().await.context("keeping the secret")
+    let endpoint = Endpoint { tenant, id: ENDPOINT, url: receiver.url(EVENTS), event_types: &["consultation.*"] };
+    docket_tests::webhooks::set_endpoint(store, pool, &secret, &endpoint).await?;
+    docket_tests::webhooks::keep_secret(pool, &secret, tenant, callbacks_of(tenant), 0).await
 }

@@ -2,6 +2,8 @@
 //!
 //! A test run has one PostgreSQL cluster; each test gets a database of its own, cloned from a migrated template.
 
+pub mod webhooks;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;

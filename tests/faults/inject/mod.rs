@@ -36,6 +36,8 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 const PAST_LEASE: Duration = LEASE.saturating_add(Duration::from_millis(500));
 /// How long the others may take to do what a frozen process left, its open transaction included.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
+/// How long a webhook stays in a process's hands, as the topology has it: four thirds of an attempt, and two seconds.
+const CLAIM: Duration = Duration::from_millis(4700);
 /// What a projector of an older release does not know.
 const NEWEST_TYPE: &str = "docket.consultation.commented.v1";
 /// Racers on one key.
@@ -177,7 +179,32 @@ impl<'a> Injection<'a> {
     }
 
     async fn freeze_at(&mut self, process: &Process, step: &'static str, passing: u32) -> Result<()> {
-        if self.is_frozen_at(process, step, passing).await? { self.until_taken_over(process).await } else { Ok(()) }
+        match self.is_frozen_at(process, step, passing).await? {
+            false => Ok(()),
+            true if step.starts_with("webhook.") => self.until_delivered_elsewhere(process).await,
+            true => self.until_taken_over(process).await,
+        }
+    }
+
+    /// Leaves a process frozen until its claims have run out and the other has taken all that it had in hand; then thaws it.
+    async fn until_delivered_elsewhere(&mut self, process: &Process) -> Result<()> {
+        let owner = &self.topology.owner;
+        let in_hand: Result<Vec<Uuid>, _> =
+            sqlx::query_scalar("select claim from react.lane where claim is not null").fetch_all(owner).await;
+        let give_up = Instant::now() + CLAIM + TAKEN_OVER_WITHIN;
+        let mut left = in_hand.as_ref().map_or(0, Vec::len) as i64;
+        while let (Ok(claims), true) = (&in_hand, left > 0 && Instant::now() < give_up) {
+            sleep(Duration::from_millis(50)).await;
+            let left_of = sqlx::query_scalar("select count(*) from react.lane where claim = any ($1)").bind(claims);
+            left = left_of.fetch_one(owner).await.unwrap_or(left);
+        }
+        process.thaw()?;
+        in_hand.context("looking at webhooks in hand")?;
+        if left > 0 {
+            let name = process.name();
+            self.findings.add("fault", format!("{name} was frozen, and {left} webhooks that it had in hand were left"));
+        }
+        Ok(())
     }
 
     /// Has a process stop itself at a step; whether it came to it.

@@ -21,6 +21,7 @@ use sqlx::PgPool;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -165,6 +166,7 @@ impl Dispatch {
     /// Begins what is due; whether there may be more at once.
     async fn begin(&self, free: usize, settled: &mpsc::Sender<Settled>, under_way: &mut JoinSet<()>) -> bool {
         let left = self.lock().left();
+        let held_until = Instant::now() + self.persistence.claim();
         let claimed = match queue::claim(&self.pool, &left, free.min(PREPARED), self.persistence.claim()).await {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -194,7 +196,7 @@ impl Dispatch {
                 Prepared::Ready(ready) => {
                     self.lock().begin(lane.endpoint, head.tenant);
                     let (this, settled) = (self.clone(), settled.clone());
-                    under_way.spawn(async move { this.attempt(lane, head, ready, settled).await });
+                    under_way.spawn(async move { this.attempt(lane, head, ready, settled, held_until).await });
                 }
                 Prepared::Dead(reason) => {
                     let delivery = Some((head, Verdict::Dead, reason));
@@ -209,12 +211,17 @@ impl Dispatch {
         true
     }
 
-    async fn attempt(&self, lane: Lane, head: Head, ready: Ready, settled: mpsc::Sender<Settled>) {
+    async fn attempt(&self, lane: Lane, head: Head, ready: Ready, settled: mpsc::Sender<Settled>, held_until: Instant) {
         if faults::has(Bug::SettleBeforeSend) {
             let delivery = Some((head.clone(), Verdict::Delivered, String::new()));
             drop(settled.send(Settled { lane, delivery, attempt: None }).await);
         }
         faults::step("webhook.before_send");
+        if Instant::now() >= held_until {
+            // This process stood still: somebody else has it, and what comes after it, in hand.
+            self.lock().end(lane.endpoint, None);
+            return;
+        }
         let (came, words, attempt) = attempt::make(&self.webhooks.outgoing, ready).await;
         faults::step("webhook.after_send");
         metrics::get().webhook_seconds.observe(attempt.duration.as_secs_f64());
