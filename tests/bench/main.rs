@@ -3,6 +3,8 @@
 //! `script/bench [small|full]` builds it in release form and runs it. Seconds of one machine mean little; the ratios are what to
 //! read. Nothing here passes or fails: it prints, and says where a target is missed.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark calls the servers that it started, as their clients do")]
+
 mod append;
 mod deadlines;
 mod full;

@@ -108,7 +108,8 @@ impl Rooms {
         room.under_way -= 1;
         room.allowed = match success {
             Some(true) => (room.allowed + 1).min(MOST_ROOM),
-            Some(false) => 1,
+            // As TCP does (RFC 5681): one that fails now and then keeps most of it, one that fails always soon has one at a time.
+            Some(false) => (room.allowed / 2).max(1),
             None => room.allowed,
         };
         if let Some(under_way) = self.tenants.get_mut(&room.tenant) {
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_answers_gets_more_and_one_that_fails_gets_one_at_a_time() {
+    fn an_endpoint_that_answers_gets_more_and_one_that_fails_soon_gets_one_at_a_time() {
         let mut rooms = Rooms::default();
         for _ in 0..100 {
             rooms.begin(A, TENANT);
@@ -329,6 +330,11 @@ mod tests {
         rooms.begin(A, TENANT);
         assert_eq!(left(&rooms, A), MOST_ROOM - 1);
         rooms.end(A, Some(false));
+        assert_eq!(left(&rooms, A), MOST_ROOM / 2);
+        for _ in 0..10 {
+            rooms.begin(A, TENANT);
+            rooms.end(A, Some(false));
+        }
         assert_eq!(left(&rooms, A), 1);
     }
 
