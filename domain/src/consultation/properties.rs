@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::{Aggregate, At, Decided};
+use crate::{Aggregate, At, Decided, consultation::view::ConsultationView};
+
+const CONSULTATION: Uuid = Uuid::from_u128(0xc0);
 
 /// Person 0 asks most of the time; there are few people, so that the same ones meet again.
 fn person() -> impl Strategy<Value = Person> {
@@ -180,6 +182,16 @@ fn withdrawal() -> impl Strategy<Value = Withdraw> {
     })
 }
 
+/// Who has no receipt revokes none; these come before an outcome too.
+fn revocation() -> impl Strategy<Value = RevokeReceipt> {
+    (person(), comment(), any::<bool>()).prop_map(|(by, reason, as_admin)| RevokeReceipt {
+        consultation: CONSULTATION,
+        by,
+        as_admin,
+        reason,
+    })
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let talk = (any::<u128>(), person(), "[a-z ]{0,9}").prop_map(|(n, by, text)| Comment {
         comment_id: Uuid::from_u128(n),
@@ -194,6 +206,7 @@ fn command() -> impl Strategy<Value = Command> {
         4 => work(),
         1 => withdrawal().prop_map(Command::from),
         1 => Just(Command::from(Expire)),
+        1 => revocation().prop_map(Command::from),
     ]
 }
 
@@ -402,6 +415,30 @@ proptest! {
             first = first.or_else(|| story.state.outcome.clone());
             prop_assert_eq!(&story.state.outcome, &first);
         }
+    }
+
+    #[test]
+    fn an_outcome_has_one_receipt_that_never_changes_and_ends_once(script in script(), payload in context()) {
+        let mut story = Story::empty();
+        let mut first: Option<Receipt> = None;
+        for (pause, command) in script {
+            story.live(pause, command);
+            let receipt = ConsultationView::of(CONSULTATION, story.open()).as_ref().and_then(Receipt::of);
+            prop_assert!(first.is_none() || receipt == first, "{receipt:?} after {first:?}");
+            first = receipt;
+        }
+        let has_one = story.outcomes().iter().any(|(event, _)| !matches!(event, Event::Withdrawn(_)));
+        prop_assert_eq!(first.is_some(), has_one);
+        let Some(receipt) = first else { return Ok(()) };
+        let by = Person::named(Uuid::nil(), "Person 0");
+        let redeem = |receipt: &Receipt, payload: Option<Value>| RedeemReceipt { receipt: receipt.clone(), by: by.clone(), payload };
+        let altered = Receipt { exp: receipt.exp + 1, ..receipt.clone() };
+        prop_assert_eq!(story.live(Std::ZERO, redeem(&altered, None).into()).refusal, Some(Refusal::ReceiptAltered));
+        story.live(Std::ZERO, redeem(&receipt, payload).into());
+        story.live(Std::ZERO, redeem(&receipt, None).into());
+        story.live(Std::ZERO, RevokeReceipt { consultation: CONSULTATION, by, as_admin: true, reason: None }.into());
+        let ends = story.log.iter().filter(|(event, _)| matches!(event, Event::ReceiptRedeemed(_) | Event::ReceiptRevoked(_)));
+        prop_assert_eq!(ends.count(), 1);
     }
 
     #[test]
