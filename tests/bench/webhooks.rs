@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     Size,
-    process::Place,
+    process::{Place, Process},
     report::{Latencies, Report, Target},
 };
 
@@ -118,26 +118,31 @@ impl<'a> Hall<'a> {
         let wanted = events * (ENDPOINTS - usize::from(some_hang));
         let arrivals = self.receiver.until(wanted).await?;
         let took = arrivals.last().zip(arrivals.first()).map_or(Duration::ZERO, |(last, first)| last.at - first.at);
-        self.settle(some_hang).await?;
-        projector.stop().await?;
+        self.end(projector, some_hang).await?;
         Ok(wanted as f64 / took.as_secs_f64())
     }
 
-    /// Waits until nothing is left to be delivered; what hung is answered now.
-    async fn settle(&self, some_hang: bool) -> Result<()> {
-        self.receiver.inner.hangs.store(false, Ordering::Relaxed);
-        if some_hang {
-            // What waits for those that hung is nothing that the next measurement should meet.
-            let statement = "with gone as (delete from react.lane) delete from react.delivery where state = 'pending'";
-            sqlx::query(statement).execute(&self.place.owner).await?;
-            sqlx::query("update react.endpoint set failures = 0, open_until = null").execute(&self.place.owner).await?;
+    /// Ends a projector that has delivered all but what hangs, and forgets that: the next measurement should not meet it.
+    async fn end(&self, projector: Process, some_hang: bool) -> Result<()> {
+        if !some_hang {
+            eventually_within(PATIENCE, "everything is settled", async || {
+                let left: bool =
+                    sqlx::query_scalar("select exists (select from react.lane)").fetch_one(&self.place.owner).await?;
+                Ok((!left).then_some(()))
+            })
+            .await?;
+            return projector.stop().await;
         }
-        eventually_within(PATIENCE, "everything is delivered", async || {
-            let left: bool =
-                sqlx::query_scalar("select exists (select from react.lane)").fetch_one(&self.place.owner).await?;
-            Ok((!left).then_some(()))
-        })
-        .await
+        // In order it would wait for what hangs.
+        projector.kill().await?;
+        for statement in [
+            "delete from react.delivery where state = 'pending'",
+            "delete from react.lane",
+            "update react.endpoint set failures = 0, open_until = '-infinity'",
+        ] {
+            sqlx::query(statement).execute(&self.place.owner).await?;
+        }
+        Ok(())
     }
 
     /// How long events take to their receivers, one event after the other.
@@ -150,8 +155,7 @@ impl<'a> Hall<'a> {
             self.ask(n).await?;
         }
         let arrivals = self.receiver.until(events * (ENDPOINTS - usize::from(some_hang))).await?;
-        self.settle(some_hang).await?;
-        projector.stop().await?;
+        self.end(projector, some_hang).await?;
         Ok(Latencies::new(arrivals.iter().map(|arrival| arrival.after).collect()))
     }
 }
@@ -169,7 +173,6 @@ struct Inner {
     arrivals: Mutex<Vec<Arrival>>,
     last: Mutex<Option<Post>>,
     hangs: AtomicBool,
-    hung: AtomicUsize,
 }
 
 /// Who listens.
@@ -202,7 +205,6 @@ async fn perhaps_hang(state: State<Arc<Inner>>, headers: HeaderMap, body: Bytes)
     if !state.hangs.load(Ordering::Relaxed) {
         return take(state, headers, body).await;
     }
-    state.hung.fetch_add(1, Ordering::Relaxed);
     std::future::pending().await
 }
 
