@@ -49,3 +49,5 @@ mod sessions;
 mod supersession;
 #[path = "cli/webhooks.rs"]
 mod webhooks;
+#[path = "cli/wild_receiver.rs"]
+mod wild_receiver;

@@ -24,6 +24,7 @@ use docket_tests::{
 use futures_util::{StreamExt, future::try_join_all, stream};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::{
@@ -79,6 +80,8 @@ struct Hall<'a> {
     docket: &'a Path,
     place: Place,
     receiver: Receiver,
+    /// Ends what tells the projector of new events.
+    _announcing: DropGuard,
 }
 
 const fn organisation(n: usize) -> Uuid {
@@ -98,7 +101,9 @@ impl<'a> Hall<'a> {
                 set_endpoint(&place.store, &writer, &secret, &endpoint).await?;
             }
         }
-        Ok(Self { docket, place, receiver })
+        let stop = CancellationToken::new();
+        tokio::spawn(place.store.bell().clone().announce(writer, stop.clone()));
+        Ok(Self { docket, place, receiver, _announcing: stop.drop_guard() })
     }
 
     /// One event, of the organisation whose turn it is.
@@ -148,13 +153,20 @@ impl<'a> Hall<'a> {
     /// How long events take to their receivers, one event after the other.
     async fn latencies(&self, events: usize, some_hang: bool) -> Result<Latencies> {
         let projector = self.place.role(self.docket, "projector").await?;
+        let of_each = ENDPOINTS - usize::from(some_hang);
+        // A process that begins waits for its leases first.
+        self.receiver.begin(some_hang);
+        for n in 0..ORGANISATIONS {
+            self.ask(n).await?;
+        }
+        self.receiver.until(ORGANISATIONS * of_each).await?;
         self.receiver.begin(some_hang);
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
         for n in 0..events {
             ticks.tick().await;
             self.ask(n).await?;
         }
-        let arrivals = self.receiver.until(events * (ENDPOINTS - usize::from(some_hang))).await?;
+        let arrivals = self.receiver.until(events * of_each).await?;
         self.end(projector, some_hang).await?;
         Ok(Latencies::new(arrivals.iter().map(|arrival| arrival.after).collect()))
     }
@@ -283,7 +295,7 @@ impl Post {
             let now = clock::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
             let old = told_of(&self.body).context("a post without a time")?;
             let old = old.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-            let body = Bytes::from(String::from_utf8_lossy(&self.body).replacen(&old, &now, 1));
+            let body = Bytes::from(String::from_utf8_lossy(&self.body).replace(&old, &now));
             try_join_all((0..ENDPOINTS).map(|_| self.send(&client, &url, body.clone()))).await?;
         }
         let arrivals = receiver.until(count).await?;

@@ -13,18 +13,18 @@ use super::modes;
 use super::server::{Client, Folder, PATIENCE, Server, eventually, secret};
 
 /// The base64 of 32 bytes.
-const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(super) const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// An example that receives.
-struct Example {
+pub(super) struct Example {
     child: Child,
     lines: mpsc::Receiver<String>,
-    url: String,
-    taken: Vec<String>,
+    pub(super) url: String,
+    pub(super) taken: Vec<String>,
 }
 
 impl Drop for Example {
@@ -52,7 +52,7 @@ impl Example {
         Some(Self { child, lines, url, taken: Vec::new() })
     }
 
-    fn python() -> Option<Self> {
+    pub(super) fn python() -> Option<Self> {
         let python = root().join("target/python/bin/python");
         let mut command = Command::new(python);
         command.arg(root().join("docs/examples/webhooks/receiver.py")).arg("0");
@@ -60,7 +60,7 @@ impl Example {
     }
 
     /// Beside the packages that it imports.
-    fn javascript() -> Option<Self> {
+    pub(super) fn javascript() -> Option<Self> {
         let folder = root().join("tests/contracts/node_modules/.docket");
         std::fs::create_dir_all(&folder).expect("a folder");
         let script = folder.join("receiver.mjs");
@@ -92,7 +92,7 @@ impl Example {
     }
 
     /// Waits until it took an event of a consultation.
-    fn takes(&mut self, kind: &str, id: &str) -> String {
+    pub(super) fn takes(&mut self, kind: &str, id: &str) -> String {
         let wanted = format!("{kind} consultation-{id} ");
         loop {
             if let Some(line) = self.taken.iter().find(|line| line.starts_with(&wanted)) {
@@ -105,7 +105,7 @@ impl Example {
     }
 }
 
-async fn created(client: &Client, url: String, body: &Value) -> Value {
+pub(super) async fn created(client: &Client, url: String, body: &Value) -> Value {
     let answer = client.post(url, body).await;
     let status = answer.status();
     let answer: Value = answer.json().await.expect("JSON");
@@ -113,12 +113,12 @@ async fn created(client: &Client, url: String, body: &Value) -> Value {
     answer
 }
 
-async fn asked(client: &Client, url: &str, title: &str) -> String {
+pub(super) async fn asked(client: &Client, url: &str, title: &str) -> String {
     let answer: Value = client.ask(url, title).await.json().await.expect("JSON");
     answer["id"].as_str().expect("an id").to_owned()
 }
 
-async fn approved(client: &Client, url: &str, id: &str) {
+pub(super) async fn approved(client: &Client, url: &str, id: &str) {
     let path = format!("{url}/api/v1/consultations/{id}/responses");
     assert!(client.post(path, &json!({"decision": "approve"})).await.status().is_success());
 }
