@@ -163,7 +163,7 @@ async fn a_wild_receiver_is_told_everything_in_order_and_libraries_believe_all_o
     let folder = Folder::with(|name| {
         let mut settings = modes::settings(mode, name);
         settings.push(("DOCKET_OUTGOING_LOCAL", "true".to_owned()));
-        settings.push(("DOCKET_WEBHOOK_TIMEOUT", "1s".to_owned()));
+        settings.push(("DOCKET_WEBHOOK_TIMEOUT", "3s".to_owned()));
         settings.push(("DOCKET_WEBHOOK_RETRIES", ["200ms"; 30].join(",")));
         settings
     });
