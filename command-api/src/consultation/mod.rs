@@ -7,7 +7,7 @@ mod ask;
 mod bulk;
 mod comment;
 mod error;
-mod receipts;
+mod receipt;
 mod respond;
 pub(crate) mod run;
 mod template;
@@ -31,6 +31,6 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(comment::handler))
         .routes(routes!(withdraw::handler))
         .merge(work::router())
-        .merge(receipts::router())
+        .merge(receipt::router())
         .merge(bulk::router())
 }

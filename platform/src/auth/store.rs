@@ -59,14 +59,13 @@ pub async fn load_public_keys(pool: &PgPool) -> Result<Keys, AuthError> {
 pub async fn ensure_key(pool: &PgPool) -> Result<(), AuthError> {
     let mut connection = db::acquire(pool).await?;
     let mut transaction = connection.begin().await?;
-    lock(&mut transaction).await?;
+    let now = locked(&mut transaction, LOCK).await?;
     let (exists,): (bool,) = sqlx::query_as("SELECT EXISTS (SELECT FROM auth.signing_key WHERE retires_at IS NULL)")
         .fetch_one(&mut *transaction)
         .await?;
     if !exists {
         let key = SigningKey::generate()?;
-        let now = clock(&mut transaction).await?;
-        insert(&mut transaction, &key, now, now).await?;
+        insert(&mut transaction, INSERT, &key, now, now).await?;
         tracing::info!(kid = key.kid(), "made a signing key");
     }
     transaction.commit().await?;
@@ -141,7 +140,11 @@ impl KeyState {
 pub async fn list_keys(pool: &PgPool) -> Result<Vec<(StoredKey, KeyState)>, AuthError> {
     let mut connection = db::acquire(pool).await?;
     let now = clock(&mut connection).await?;
-    let keys = stored(&mut connection).await?;
+    Ok(with_states(stored(&mut connection).await?, now))
+}
+
+/// What each of a family's keys, in their order, does at `now`.
+pub(super) fn with_states(keys: Vec<StoredKey>, now: DateTime<Utc>) -> Vec<(StoredKey, KeyState)> {
     let is_retired = |key: &StoredKey| key.retires_at.is_some_and(|end| end <= now);
     let signing = keys.iter().rposition(|key| key.signs_from <= now && !is_retired(key));
     let state = |(place, key): (usize, StoredKey)| {
@@ -153,7 +156,7 @@ pub async fn list_keys(pool: &PgPool) -> Result<Vec<(StoredKey, KeyState)>, Auth
         };
         (key, state)
     };
-    Ok(keys.into_iter().enumerate().map(state).collect())
+    keys.into_iter().enumerate().map(state).collect()
 }
 
 /// Makes a new key that takes over from those there are, and removes those that have retired: all of it, or nothing.
@@ -163,9 +166,7 @@ pub async fn list_keys(pool: &PgPool) -> Result<Vec<(StoredKey, KeyState)>, Auth
 pub async fn rotate_key(pool: &PgPool, pace: Pace) -> Result<Rotation, AuthError> {
     let mut connection = db::acquire(pool).await?;
     let mut transaction = connection.begin().await?;
-    lock(&mut transaction).await?;
-    // After the lock, so that whoever waited for another rotation sees what it made.
-    let now = clock(&mut transaction).await?;
+    let now = locked(&mut transaction, LOCK).await?;
     let mut alive = stored(&mut transaction).await?;
     alive.retain(|key| key.retires_at.is_none_or(|end| end > now));
     let lead = match pace {
@@ -189,17 +190,19 @@ pub async fn rotate_key(pool: &PgPool, pace: Pace) -> Result<Rotation, AuthError
         .execute(&mut *transaction)
         .await?;
     let key = SigningKey::generate()?;
-    insert(&mut transaction, &key, now, signs_from).await?;
+    insert(&mut transaction, INSERT, &key, now, signs_from).await?;
     transaction.commit().await?;
     let kid = key.kid().to_owned();
     Ok(Rotation::Done(StoredKey { kid, created_at: now, signs_from, retires_at: None }))
 }
 
-async fn lock(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(transaction).await.map(drop)
+/// Waits for whoever else makes keys of a family; the time after that, so that whoever waited sees what the other made.
+pub(super) async fn locked(transaction: &mut PgConnection, lock: i64) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *transaction).await?;
+    clock(transaction).await
 }
 
-async fn clock(connection: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+pub(super) async fn clock(connection: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(connection).await
 }
 
@@ -211,27 +214,30 @@ async fn stored(connection: &mut PgConnection) -> Result<Vec<StoredKey>, sqlx::E
     .await
 }
 
-async fn insert(
+const INSERT: &str =
+    "INSERT INTO auth.signing_key (kid, public_der, private_der, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)";
+
+/// Keeps a key by the `statement` of its family.
+pub(super) async fn insert(
     connection: &mut PgConnection,
+    statement: &'static str,
     key: &SigningKey,
     created_at: DateTime<Utc>,
     signs_from: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO auth.signing_key (kid, public_der, private_der, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(key.kid())
-    .bind(key.public_der())
-    .bind(key.private_der())
-    .bind(created_at)
-    .bind(signs_from)
-    .execute(connection)
-    .await
-    .map(drop)
+    sqlx::query(statement)
+        .bind(key.kid())
+        .bind(key.public_der())
+        .bind(key.private_der())
+        .bind(created_at)
+        .bind(signs_from)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::keys::tests::claims;
     use super::super::{Authenticator, Claims};
     use super::*;
@@ -244,8 +250,8 @@ mod tests {
     const LIFETIME: Duration = Duration::from_secs(900);
     const OVERLAP: Pace = Pace::Overlap { lead: Duration::from_secs(120), lifetime: LIFETIME };
 
-    /// A database of this name with the table as the migrations make it.
-    async fn table(name: &str) -> PgPool {
+    /// A database of this name with the tables as the migrations make them.
+    pub(in super::super) async fn tables(name: &str) -> PgPool {
         let cluster = ScratchCluster::shared();
         let mut owner =
             PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await.expect("connected");
@@ -261,7 +267,7 @@ mod tests {
         )
         .execute(&pool)
         .await
-        .expect("the table is made");
+        .expect("the tables are made");
         pool
     }
 
@@ -288,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn racing_processes_make_one_first_key() {
-        let pool = table("keys_first").await;
+        let pool = tables("keys_first").await;
         let racers = (0..8).map(|_| ensure_key(&pool));
         for result in futures_util::future::join_all(racers).await {
             result.expect("each ends well");
@@ -304,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_old_key_verifies_until_its_last_token_has_expired() {
-        let pool = table("keys_overlap").await;
+        let pool = tables("keys_overlap").await;
         ensure_key(&pool).await.expect("made");
         let before = load_keys(&pool).await.expect("they load");
         let new = new_key(rotate_key(&pool, OVERLAP).await.expect("rotated"));
@@ -331,7 +337,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_rotation_under_way_is_not_begun_again() {
-        let pool = table("keys_under_way").await;
+        let pool = tables("keys_under_way").await;
         ensure_key(&pool).await.expect("made");
         let racers = (0..8).map(|_| rotate_key(&pool, OVERLAP));
         let (mut made, mut told) = (Vec::new(), Vec::new());
@@ -348,7 +354,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_key_of_all_signs_at_once() {
-        let pool = table("keys_none").await;
+        let pool = tables("keys_none").await;
         let key = new_key(rotate_key(&pool, OVERLAP).await.expect("rotated"));
         assert_eq!(key.signs_from, key.created_at);
         assert_eq!(states(&pool).await, [KeyState::Signs]);
@@ -356,7 +362,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_rotation_at_once_ends_every_older_token_also_the_remembered_ones() {
-        let pool = table("keys_at_once").await;
+        let pool = tables("keys_at_once").await;
         ensure_key(&pool).await.expect("made");
         new_key(rotate_key(&pool, OVERLAP).await.expect("rotated"));
         let (signer, verifier) =

@@ -37,10 +37,8 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 const PAST_LEASE: Duration = LEASE.saturating_add(Duration::from_millis(500));
 /// How long the others may take to do what a frozen process left, its open transaction included.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
-/// How long a webhook stays in a process's hands, as the topology has it: four thirds of an attempt, and two seconds.
-const CLAIM: Duration = Duration::from_millis(4700);
-/// How long the other may take to deliver what waits, the load going on meanwhile.
-const DELIVERED_WITHIN: Duration = Duration::from_secs(40);
+/// How long the other may take to deliver what a frozen process has in hand: claims run out first, and the load goes on meanwhile.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(45);
 /// What a projector of an older release does not know.
 const NEWEST_TYPE: &str = "docket.consultation.commented.v1";
 /// Racers on one key.
@@ -194,7 +192,7 @@ impl<'a> Injection<'a> {
         let owner = &self.topology.owner;
         let in_hand: Result<Vec<Uuid>, _> =
             sqlx::query_scalar("select claim from react.lane where claim is not null").fetch_all(owner).await;
-        let give_up = Instant::now() + CLAIM + DELIVERED_WITHIN;
+        let give_up = Instant::now() + DELIVERED_WITHIN;
         let mut left = in_hand.as_ref().map_or(0, Vec::len) as i64;
         while let (Ok(claims), true) = (&in_hand, left > 0 && Instant::now() < give_up) {
             sleep(Duration::from_millis(50)).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
 
+use super::super::store::{clock, insert, locked, with_states};
 use super::super::{AuthError, KeyState, Rotation, SigningKey, StoredKey, Validity};
 use super::ReceiptKeys;
 use crate::db;
@@ -48,10 +49,10 @@ pub async fn load_receipt_keys(pool: &PgPool) -> Result<ReceiptKeys, AuthError> 
 /// When the database fails.
 pub async fn ensure_receipt_key(connection: &mut PgConnection) -> Result<(), AuthError> {
     let mut transaction = connection.begin().await?;
-    let now = locked(&mut transaction).await?;
+    let now = locked(&mut transaction, LOCK).await?;
     if stored(&mut transaction).await?.is_empty() {
         let key = new_receipt_key()?;
-        insert(&mut transaction, &key, now, now).await?;
+        insert(&mut transaction, INSERT, &key, now, now).await?;
         tracing::info!(kid = key.kid(), "made a key of receipts");
     }
     transaction.commit().await?;
@@ -65,14 +66,7 @@ pub async fn ensure_receipt_key(connection: &mut PgConnection) -> Result<(), Aut
 pub async fn list_receipt_keys(pool: &PgPool) -> Result<Vec<(StoredKey, KeyState)>, AuthError> {
     let mut connection = db::acquire(pool).await?;
     let now = clock(&mut connection).await?;
-    let keys = stored(&mut connection).await?;
-    let signing = keys.iter().rposition(|key| key.signs_from <= now);
-    let state = |(place, key): (usize, StoredKey)| match signing {
-        _ if key.signs_from > now => (key, KeyState::Waits),
-        Some(signing) if signing == place => (key, KeyState::Signs),
-        _ => (key, KeyState::Verifies),
-    };
-    Ok(keys.into_iter().enumerate().map(state).collect())
+    Ok(with_states(stored(&mut connection).await?, now))
 }
 
 /// Makes a new key, which signs the receipts of outcomes from `lead` on. Those of earlier outcomes stay as they are.
@@ -82,24 +76,14 @@ pub async fn list_receipt_keys(pool: &PgPool) -> Result<Vec<(StoredKey, KeyState
 pub async fn rotate_receipt_key(pool: &PgPool, lead: Duration) -> Result<Rotation, AuthError> {
     let mut connection = db::acquire(pool).await?;
     let mut transaction = connection.begin().await?;
-    let now = locked(&mut transaction).await?;
+    let now = locked(&mut transaction, LOCK).await?;
     if let Some(waiting) = stored(&mut transaction).await?.into_iter().find(|key| key.signs_from > now) {
         return Ok(Rotation::UnderWay(waiting));
     }
     let (key, signs_from) = (new_receipt_key()?, now + lead);
-    insert(&mut transaction, &key, now, signs_from).await?;
+    insert(&mut transaction, INSERT, &key, now, signs_from).await?;
     transaction.commit().await?;
     Ok(Rotation::Done(StoredKey { kid: key.kid().to_owned(), created_at: now, signs_from, retires_at: None }))
-}
-
-/// Waits for whoever else makes keys; the time after that.
-async fn locked(transaction: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
-    clock(transaction).await
-}
-
-async fn clock(connection: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
-    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(connection).await
 }
 
 async fn stored(connection: &mut PgConnection) -> Result<Vec<StoredKey>, sqlx::Error> {
@@ -110,21 +94,5 @@ async fn stored(connection: &mut PgConnection) -> Result<Vec<StoredKey>, sqlx::E
     .await
 }
 
-async fn insert(
-    connection: &mut PgConnection,
-    key: &SigningKey,
-    created_at: DateTime<Utc>,
-    signs_from: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO auth.receipt_key (kid, public_der, private_der, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(key.kid())
-    .bind(key.public_der())
-    .bind(key.private_der())
-    .bind(created_at)
-    .bind(signs_from)
-    .execute(connection)
-    .await
-    .map(drop)
-}
+const INSERT: &str =
+    "INSERT INTO auth.receipt_key (kid, public_der, private_der, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)";

@@ -9,11 +9,9 @@ use jsonwebtoken::EncodingKey;
 use serde_json::json;
 
 use super::super::keys::tests::{claims, key, now};
+use super::super::store::tests::tables;
 use super::super::{Authenticator, KeyState, Keys, Rotation, Validity};
 use super::*;
-use crate::db::{Database, DbRole};
-use crate::embedded::{OWNER, ScratchCluster};
-use sqlx::{Connection, PgConnection};
 
 const TENANT: Uuid = Uuid::from_u128(2);
 
@@ -141,25 +139,6 @@ fn a_receipt_is_no_token_a_token_no_receipt_and_neither_family_verifies_for_the_
     assert!(matches!(tokens.verify(&by_receipts, now()), Err(AuthError::Invalid("signature"))));
     let by_access = signed(&ReceiptKeys::new(vec![disguised(&access, receipts.kid())]));
     assert!(matches!(refused(&papers, &by_access), ReceiptError::Altered));
-}
-
-/// A database of this name with the tables as the migrations make them.
-async fn tables(name: &str) -> PgPool {
-    let cluster = ScratchCluster::shared();
-    let mut owner = PgConnection::connect_with(&cluster.connect_options(OWNER, "postgres")).await.expect("connected");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut owner).await.expect("made");
-    let pool = Database::embedded(cluster.connect_options(OWNER, name)).pool(DbRole::Owner, 8, Duration::from_secs(10));
-    sqlx::raw_sql(
-        "CREATE SCHEMA auth;
-         CREATE TABLE auth.signing_key (kid text PRIMARY KEY, public_der bytea NOT NULL, private_der bytea NOT NULL,
-            created_at timestamptz NOT NULL, retires_at timestamptz, signs_from timestamptz NOT NULL);
-         CREATE TABLE auth.receipt_key (kid text PRIMARY KEY, public_der bytea NOT NULL, private_der bytea NOT NULL,
-            created_at timestamptz NOT NULL, signs_from timestamptz NOT NULL)",
-    )
-    .execute(&pool)
-    .await
-    .expect("the tables are made");
-    pool
 }
 
 async fn make_first(pool: &PgPool) {

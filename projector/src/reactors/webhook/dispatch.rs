@@ -23,7 +23,6 @@ use tokio::{
     task::JoinSet,
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -135,9 +134,7 @@ impl Dispatch {
     pub(crate) async fn run(self, bell: Bell, shutdown: Shutdown) {
         let (settled, results) = mpsc::channel(2 * AT_ONCE);
         let settling = tokio::spawn(self.clone().settle(results));
-        let ended = CancellationToken::new();
-        tokio::spawn(self.preparer.receipts.clone().watch(ended.child_token()));
-        let _ended = ended.drop_guard();
+        tokio::spawn(self.preparer.receipts.clone().watch(shutdown.token()));
         let mut bell = bell.listen();
         let mut under_way = JoinSet::new();
         while !shutdown.has_begun() {

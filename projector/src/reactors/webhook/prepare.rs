@@ -142,7 +142,7 @@ impl Preparer {
             decoded.iter_mut().filter_map(|(id, event)| match data_in_clear(event, &|key| keys.get(&key).cloned()) {
                 Ok(data) => Some((*id, data)),
                 Err(error) => {
-                    tracing::error!(%error, event = %id, "an event does not open, and is told without what it says");
+                    tracing::error!(%error, event = %id, "an event does not open, and its webhooks are given up");
                     None
                 }
             });
@@ -194,6 +194,10 @@ impl Preparer {
         if consultation.is_none() && head.name != TEST {
             return Prepared::Dead("the consultation cannot be read".to_owned());
         }
+        let data = sources.data.get(&head.event);
+        if data.is_none() && event.version > 1 && head.name != TEST {
+            return Prepared::Dead("the event cannot be read".to_owned());
+        }
         let (url, format, template) = match target(sources, lane, head, consultation) {
             Ok(target) => target,
             Err(reason) => return Prepared::Dead(reason.to_owned()),
@@ -202,13 +206,7 @@ impl Preparer {
         if secrets.is_empty() {
             return Prepared::Later("there is no secret to sign with: rotate it");
         }
-        let told = Told {
-            event,
-            data: sources.data.get(&head.event),
-            name: &head.name,
-            consultation,
-            url: &self.page(consultation),
-        };
+        let told = Told { event, data, name: &head.name, consultation, url: &self.page(consultation) };
         match body(&told, format, template) {
             Err(unwritable) => Prepared::Dead(unwritable.to_string()),
             Ok(body) => match request(url, head, &body, secrets) {
