@@ -270,6 +270,7 @@ impl<R: Reader> Engine<R> {
                 }
             }
         }
+        self.hold_back_unjournalled(&mut runs).await?;
         let projections = self.working();
         if projections.iter().any(|projection| self.registry[*projection].info().wants_personal()) {
             decode::open(&mut runs, &self.vault).await?;

@@ -6,6 +6,7 @@
 //! | what is known of them | `hold` |
 //! | where each projection stands there | `shard` |
 //! | what may be applied, in which order | `admit` |
+//! | what reactors leave until the journal has it | `journalled` |
 //! | bytes to events, personal fields opened | `decode` |
 //! | what a batch comes to | `plan` |
 //! | the one transaction | `commit` |
@@ -19,6 +20,7 @@ pub(crate) mod decode;
 mod engine;
 mod hold;
 mod isolate;
+mod journalled;
 pub(crate) mod plan;
 pub(crate) mod shard;
 mod trouble;

@@ -49,6 +49,8 @@ pub enum Stop {
     Gap,
     /// The log holds another event under a sequence that was applied.
     Halted,
+    /// The log holds an event that the journal lacks.
+    Unjournalled,
 }
 
 impl Stop {
@@ -60,6 +62,7 @@ impl Stop {
             Self::Parking => "parking",
             Self::Gap => "gap",
             Self::Halted => "halted",
+            Self::Unjournalled => "unjournalled",
         }
     }
 }

@@ -14,27 +14,32 @@ use docket_domain::{
     webhook::callbacks_of,
 };
 use docket_events::{
+    Recorded, ShardId,
     consultation::{ConsultationEvent, Decision, Requested},
     identity::{
         EndpointFormat, IdentityEvent, Redelivered, WebhookEndpointEnabled, WebhookRedeliveryRequested,
         WebhookTestRequested,
     },
 };
+use docket_log::{Vault, journal};
 use docket_platform::{
     auth::{Receipts, webhook_secrets},
     webhook::Secret,
 };
 use docket_projector::{
     Config, Pauses,
+    projection::Schema,
     reactors::{REACTORS, register},
+    runtime::{Engine, Stop},
 };
+use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     post::{ADMIN, DEAD, DELIVERED, PENDING, Post, endpoint, quick, story},
     receiver::{Answer, Received, Receiver, order},
-    support::{TENANT, World, commented, consultation, person, requested, responded, timed_out},
+    support::{Bent, SHARDS, TENANT, World, commented, consultation, person, requested, responded, settle, timed_out},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -458,4 +463,39 @@ async fn a_projector_that_is_killed_again_and_again_loses_nothing_and_keeps_the_
     let order = order(&receiver.received());
     assert_eq!(order.len(), 50);
     assert!(order.values().all(|versions| *versions == [1, 2, 3]), "{order:?}");
+}
+
+#[tokio::test]
+async fn what_the_log_has_and_a_restored_journal_lacks_is_told_once_the_journal_has_it_again() {
+    let post = Post::open().await;
+    let world = &post.world;
+    post.hears_all(1, "http://127.0.0.1:9/all".to_owned()).await;
+    let url = Some("http://127.0.0.1:9/callback".to_owned());
+    let request = Requested { callback_url: url, ..Requested::new("Call me", person(1)) };
+    world.say(consultation(1), ConsultationEvent::Requested(request)).await;
+    world.say(consultation(1), timed_out()).await;
+    let shard = consultation(1).shard(SHARDS);
+    let log: Vec<_> = journal::shard_events(&world.owner, shard, 0).try_collect().await.expect("read");
+    world.sql("create table public.lost as select * from write.journal; delete from write.journal").await;
+    let bend = move |behind: &[(ShardId, u64)], _: Vec<Recorded>| {
+        let after = behind.iter().find(|(of, _)| *of == shard).map_or(u64::MAX, |(_, sequence)| *sequence);
+        log.iter().filter(|event| event.sequence > after).cloned().collect()
+    };
+    let vault = Vault::new(world.pool.clone());
+    let reader = Bent { inner: world.reader(), bend };
+    let mut engine = Engine::new(world.pool.clone(), vault, reader, REACTORS, Schema::reactors(), None);
+    engine.hold(&world.shards()).await.expect("held");
+    assert_eq!(settle(&mut engine).await, 0);
+    assert_eq!(engine.stopped(shard), Some(Stop::Unjournalled));
+    world.sql("insert into write.journal select * from public.lost").await;
+    let noted = async {
+        while engine.turn().await.expect("a turn").applied == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), noted).await.expect("noted");
+    let told =
+        "select event_type || case when callback then ' to the callback' else '' end from react.delivery order by 1";
+    let told = post.texts(told).await;
+    assert_eq!(told, ["consultation.requested", "consultation.timed_out", "consultation.timed_out to the callback"]);
 }
