@@ -67,7 +67,7 @@ everything: run it again. While a new key waits to sign, a further rotation chan
 struct RotateArgs {
     #[command(flatten)]
     place: Place,
-    /// How long the new key is published before it signs; those who keep the key set ask for it again within a minute. Below 10s, one
+    /// How long the new key is published before it signs; those who keep the key set ask for it again within a minute. Below 5s, one
     /// process may sign by the new key what another still signs by the old one
     #[arg(long, default_value = "2m", value_parser = lead, value_name = "DURATION")]
     lead: Duration,

@@ -6,8 +6,8 @@
 //! | what is known of them | `hold` |
 //! | where each projection stands there | `shard` |
 //! | what may be applied, in which order | `admit` |
-//! | what reactors leave until the journal has it | `journalled` |
 //! | bytes to events, personal fields opened | `decode` |
+//! | what reactors leave until the journal has it | `journalled` |
 //! | what a batch comes to | `plan` |
 //! | the one transaction | `commit` |
 //! | the turn that ties them together | `engine` |

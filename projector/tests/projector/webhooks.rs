@@ -39,6 +39,7 @@ use uuid::Uuid;
 use crate::{
     post::{ADMIN, DEAD, DELIVERED, PENDING, Post, endpoint, quick, story},
     receiver::{Answer, Received, Receiver, order},
+    relay::turn_until,
     support::{Bent, SHARDS, TENANT, World, commented, consultation, person, requested, responded, settle, timed_out},
 };
 
@@ -488,12 +489,7 @@ async fn what_the_log_has_and_a_restored_journal_lacks_is_told_once_the_journal_
     assert_eq!(settle(&mut engine).await, 0);
     assert_eq!(engine.stopped(shard), Some(Stop::Unjournalled));
     world.sql("insert into write.journal select * from public.lost").await;
-    let noted = async {
-        while engine.turn().await.expect("a turn").applied == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), noted).await.expect("noted");
+    turn_until(&mut engine, async |applied| applied > 0).await;
     let told =
         "select event_type || case when callback then ' to the callback' else '' end from react.delivery order by 1";
     let told = post.texts(told).await;
