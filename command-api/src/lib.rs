@@ -15,6 +15,7 @@ pub mod consultation;
 mod envelope;
 mod error;
 pub mod housekeeping;
+pub mod knowledge;
 mod openapi;
 mod organisation;
 pub mod people;
@@ -44,6 +45,7 @@ fn routes() -> OpenApiRouter<State> {
         .merge(organisation::router())
         .merge(consultation::router())
         .merge(webhook::router())
+        .merge(knowledge::router())
 }
 
 /// The routes of this role. Whoever serves them puts them behind `docket_platform::http::harden`.

@@ -26,6 +26,7 @@ use utoipa::{
         (name = "webhooks", description = "Whom to tell of what happened"),
         (name = "organisation", description = "Members, invitations, groups"),
         (name = "consultations", description = "Requests for a decision"),
+        (name = "knowledge", description = "Entities, and how they are related"),
     ),
 )]
 pub(crate) struct Document;
@@ -62,6 +63,30 @@ impl IntoResponses for CommandProblems {
             ("410", "The person whom it was about was erased: `erased`"),
             ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
             ("413", "Too large: `too_large`, `event_too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of commands to the knowledge graph.
+pub(crate) struct KnowledgeProblems;
+
+impl IntoResponses for KnowledgeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, `invalid_header`, …"),
+            ("401", "No valid token or API key: `unauthorized`, `token_expired`, `key_expired`"),
+            ("403", "Not allowed: `forbidden`"),
+            ("404", "There is no such entity or relationship: `not_found`"),
+            (
+                "409",
+                "`retracted`; `merged_away`, the member `merged_into` says into which; of the entity that is to stay: \
+                 `target_retracted`, `target_merged_away`",
+            ),
+            ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
+            ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
             ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),

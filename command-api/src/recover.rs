@@ -50,6 +50,7 @@ impl Derive for Rules {
     async fn derive(&self, stream: StreamId, events: &[Recorded]) -> Result<Derived, RecoverError> {
         let unreadable = self.unreadable(events).await?;
         match stream.category {
+            Category::Knowledge => Ok(Derived { deadline: None, claims: Vec::new(), unreadable }),
             Category::Consultation => {
                 let deadline = fold::<Consultation>(events)?.deadline();
                 Ok(Derived { deadline, claims: Vec::new(), unreadable })

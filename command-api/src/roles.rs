@@ -33,6 +33,8 @@ pub const fn token_scope(scope: identity::Scope) -> Scope {
         identity::Scope::ConsultationRead => Scope::ConsultationRead,
         identity::Scope::ConsultationComment => Scope::ConsultationComment,
         identity::Scope::ConsultationWithdraw => Scope::ConsultationWithdraw,
+        identity::Scope::KnowledgeRead => Scope::KnowledgeRead,
+        identity::Scope::KnowledgeWrite => Scope::KnowledgeWrite,
         identity::Scope::IdentityRead => Scope::IdentityRead,
     }
 }
@@ -45,6 +47,8 @@ pub const fn event_scope(scope: Scope) -> identity::Scope {
         Scope::ConsultationRead => identity::Scope::ConsultationRead,
         Scope::ConsultationComment => identity::Scope::ConsultationComment,
         Scope::ConsultationWithdraw => identity::Scope::ConsultationWithdraw,
+        Scope::KnowledgeRead => identity::Scope::KnowledgeRead,
+        Scope::KnowledgeWrite => identity::Scope::KnowledgeWrite,
         Scope::IdentityRead => identity::Scope::IdentityRead,
     }
 }

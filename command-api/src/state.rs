@@ -9,6 +9,7 @@ use docket_platform::{
     breaker::{Breaker, BreakerError, BreakerSettings},
     db,
 };
+use tokio::sync::Mutex;
 
 use crate::{
     auth::{accounts::Accounts, attempts::Turnstile, password::Hasher},
@@ -33,6 +34,8 @@ pub struct Parts {
     pub(crate) people: People,
     pub(crate) backlog: Backlog,
     pub(crate) receipts: Receipts,
+    /// Held while entities are merged.
+    pub(crate) merging: Mutex<()>,
     breaker: Breaker,
 }
 
@@ -55,6 +58,7 @@ impl State {
             people: People::new(store.clone()),
             backlog: Backlog::default(),
             receipts: authenticator.receipts().cloned().unwrap_or_else(|| Receipts::from_pool(store.pool().clone())),
+            merging: Mutex::new(()),
             breaker: Breaker::new("postgres-write", BreakerSettings::default()),
             store,
             authenticator,

@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod calendar;
 pub mod consultation;
 pub mod identity;
+pub mod knowledge;
 pub mod notice;
 pub mod template;
 pub mod webhook;

@@ -12,11 +12,13 @@ pub enum Category {
     Identity,
     /// Consultations: requests for a human decision.
     Consultation,
+    /// Entities and relationships: the knowledge graph.
+    Knowledge,
 }
 
 impl Category {
     /// Every category, in the order of their codes.
-    pub const ALL: [Self; 2] = [Self::Identity, Self::Consultation];
+    pub const ALL: [Self; 3] = [Self::Identity, Self::Consultation, Self::Knowledge];
 
     /// The frozen number under which the journal stores this category.
     #[must_use]
@@ -24,6 +26,7 @@ impl Category {
         match self {
             Self::Identity => 1,
             Self::Consultation => 2,
+            Self::Knowledge => 3,
         }
     }
 
@@ -39,6 +42,7 @@ impl Category {
         match self {
             Self::Identity => "identity",
             Self::Consultation => "consultation",
+            Self::Knowledge => "knowledge",
         }
     }
 
@@ -54,6 +58,7 @@ impl Category {
         match self {
             Self::Identity => "docket.identity",
             Self::Consultation => "docket.consultation",
+            Self::Knowledge => "docket.knowledge",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     Category, HasPersonal,
     consultation::ConsultationEvent,
     identity::IdentityEvent,
+    knowledge::KnowledgeEvent,
     personal::PersonalField,
     upcast::{self, Upcasters},
 };
@@ -167,6 +168,16 @@ family!(IdentityEvent, Category::Identity, {
     "docket.identity.webhook_redelivery_requested.v1" => WebhookRedeliveryRequested,
 });
 
+family!(KnowledgeEvent, Category::Knowledge, {
+    "docket.knowledge.entity_added.v1" => EntityAdded,
+    "docket.knowledge.entity_changed.v1" => EntityChanged,
+    "docket.knowledge.entity_merged.v1" => EntityMerged,
+    "docket.knowledge.entity_retracted.v1" => EntityRetracted,
+    "docket.knowledge.relationship_added.v1" => RelationshipAdded,
+    "docket.knowledge.relationship_changed.v1" => RelationshipChanged,
+    "docket.knowledge.relationship_retracted.v1" => RelationshipRetracted,
+});
+
 /// Any event of any category: what readers of the whole log see.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -174,6 +185,8 @@ pub enum Event {
     Identity(IdentityEvent),
     /// Of a consultation.
     Consultation(ConsultationEvent),
+    /// Of an entity or a relationship.
+    Knowledge(KnowledgeEvent),
 }
 
 impl Event {
@@ -185,6 +198,7 @@ impl Event {
         match category {
             Category::Identity => IdentityEvent::decode(event_type, data).map(Self::Identity),
             Category::Consultation => ConsultationEvent::decode(event_type, data).map(Self::Consultation),
+            Category::Knowledge => KnowledgeEvent::decode(event_type, data).map(Self::Knowledge),
         }
     }
 
@@ -194,6 +208,7 @@ impl Event {
         match self {
             Self::Identity(event) => event.event_type(),
             Self::Consultation(event) => event.event_type(),
+            Self::Knowledge(event) => event.event_type(),
         }
     }
 
@@ -205,6 +220,7 @@ impl Event {
         match self {
             Self::Identity(event) => event.encode(),
             Self::Consultation(event) => event.encode(),
+            Self::Knowledge(event) => event.encode(),
         }
     }
 }
@@ -214,6 +230,7 @@ impl HasPersonal for Event {
         match self {
             Self::Identity(event) => event.visit_personal(visit),
             Self::Consultation(event) => event.visit_personal(visit),
+            Self::Knowledge(event) => event.visit_personal(visit),
         }
     }
 }

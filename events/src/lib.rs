@@ -6,7 +6,7 @@
 //!
 //! | you look for | module |
 //! |---|---|
-//! | the events of a consultation, of identity | [`consultation`], [`identity`] |
+//! | the events of a consultation, of identity, of the knowledge graph | [`consultation`], [`identity`], [`knowledge`] |
 //! | what stands around an event's data | [`envelope`] |
 //! | business hours and holidays | [`calendar`] |
 //! | names and addresses of people | [`personal`]; as those read them who may, [`clear`] |
@@ -21,6 +21,7 @@ pub mod codec;
 pub mod consultation;
 pub mod envelope;
 pub mod identity;
+pub mod knowledge;
 pub mod personal;
 pub mod schema;
 pub mod stream;

@@ -3,13 +3,13 @@
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::{consultation as c, identity as i};
+use crate::{consultation as c, identity as i, knowledge as k};
 
 /// An event type, and what makes the schema of its data.
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 57] = [
+pub(crate) const TYPES: [Entry; 64] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
     ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
@@ -73,6 +73,13 @@ pub(crate) const TYPES: [Entry; 57] = [
         "docket.identity.webhook_redelivery_requested.v1",
         SchemaGenerator::root_schema_for::<i::WebhookRedeliveryRequested>,
     ),
+    ("docket.knowledge.entity_added.v1", SchemaGenerator::root_schema_for::<k::EntityAdded>),
+    ("docket.knowledge.entity_changed.v1", SchemaGenerator::root_schema_for::<k::EntityChanged>),
+    ("docket.knowledge.entity_merged.v1", SchemaGenerator::root_schema_for::<k::EntityMerged>),
+    ("docket.knowledge.entity_retracted.v1", SchemaGenerator::root_schema_for::<k::EntityRetracted>),
+    ("docket.knowledge.relationship_added.v1", SchemaGenerator::root_schema_for::<k::RelationshipAdded>),
+    ("docket.knowledge.relationship_changed.v1", SchemaGenerator::root_schema_for::<k::RelationshipChanged>),
+    ("docket.knowledge.relationship_retracted.v1", SchemaGenerator::root_schema_for::<k::RelationshipRetracted>),
 ];
 
 /// Every event type with the schema of its data.

@@ -21,6 +21,9 @@ pub struct Config {
     /// How many batches of changes a subscriber may be behind before it must resync
     #[arg(long = "query-subscription-buffer", env = "DOCKET_QUERY_SUBSCRIPTION_BUFFER", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536), value_name = "N")]
     pub subscription_buffer: u32,
+    /// How many MiB the knowledge graphs in memory may take together; what does not fit is searched in PostgreSQL. 0: none is held
+    #[arg(long = "query-graph-memory", env = "DOCKET_QUERY_GRAPH_MEMORY", default_value_t = 512, value_name = "MIB")]
+    pub graph_memory: u32,
     /// How long a GraphQL query may take
     #[arg(long, env = "DOCKET_GRAPHQL_TIMEOUT", default_value = "10s", value_parser = parse_duration, value_name = "DURATION")]
     pub graphql_timeout: Duration,
@@ -47,6 +50,7 @@ impl Default for Config {
             position_wait: Duration::from_secs(5),
             poll: Duration::from_secs(1),
             subscription_buffer: 256,
+            graph_memory: 512,
             graphql_timeout: Duration::from_secs(10),
             graphql_cost: 5_000,
             graphql_introspection: None,
@@ -64,6 +68,7 @@ impl Describe for Config {
             Setting::new("DOCKET_QUERY_POSITION_WAIT", ms(self.position_wait)),
             Setting::new("DOCKET_QUERY_POLL", ms(self.poll)),
             Setting::new("DOCKET_QUERY_SUBSCRIPTION_BUFFER", self.subscription_buffer),
+            Setting::new("DOCKET_QUERY_GRAPH_MEMORY", format!("{}MiB", self.graph_memory)),
             Setting::new("DOCKET_GRAPHQL_TIMEOUT", ms(self.graphql_timeout)),
             Setting::new("DOCKET_GRAPHQL_COST", self.graphql_cost),
             Setting::optional("DOCKET_GRAPHQL_INTROSPECTION", self.graphql_introspection),

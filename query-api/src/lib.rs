@@ -19,6 +19,7 @@ pub mod events;
 pub mod feed;
 pub mod graphql;
 pub mod identity;
+pub mod knowledge;
 pub mod page;
 pub mod position;
 pub mod read;
@@ -42,6 +43,7 @@ use crate::{
     events::{Waker, rest::Feeds},
     feed::{Follower, Hub},
     graphql::{Door, Engine},
+    knowledge::Graphs,
     position::Gate,
     read::Reads,
 };
@@ -83,7 +85,8 @@ impl State {
             Some(receipts) => Reads::new(pool, breaker).with_receipts(receipts.clone()),
             None => Reads::new(pool, breaker),
         };
-        let gate = Gate::new(reads, bell, installation, ages, config.position_wait);
+        let graphs = Graphs::new(usize::try_from(config.graph_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20));
+        let gate = Gate::new(reads, bell, installation, ages, config.position_wait).with_graphs(graphs);
         let introspection = config.graphql_introspection.unwrap_or(config.loopback);
         let engine = Engine::new(gate.clone(), hub.clone(), config.graphql_timeout, config.graphql_cost, introspection);
         let door = Door {
@@ -101,6 +104,11 @@ impl State {
     /// Who hands out changes, for those who want to know how many listen.
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// The knowledge graphs in memory, for those who want to know whether one is.
+    pub fn graphs(&self) -> &Graphs {
+        self.gate.graphs()
     }
 
     /// Who wakes those who wait for events, likewise.

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     age::Ages,
+    knowledge::Graphs,
     read::{ReadError, Reads, Tx},
 };
 
@@ -55,9 +56,24 @@ pub const EVENTS_CONSULTATION: Source = Source { projection: "events", category:
 /// The places of events in identity.
 pub const EVENTS_IDENTITY: Source = Source { projection: "events", category: Category::Identity };
 
+/// Entities and relationships.
+pub const KNOWLEDGE: Source = Source { projection: "knowledge", category: Category::Knowledge };
+
+/// The places of the knowledge graph's events.
+pub const EVENTS_KNOWLEDGE: Source = Source { projection: "events", category: Category::Knowledge };
+
 /// Every projection that is read here.
-pub(crate) const SOURCES: [Source; 7] =
-    [CONSULTATION, CONSULTATION_STATS, IDENTITY, DIRECTORY, AUDIT, EVENTS_CONSULTATION, EVENTS_IDENTITY];
+pub(crate) const SOURCES: [Source; 9] = [
+    CONSULTATION,
+    CONSULTATION_STATS,
+    IDENTITY,
+    DIRECTORY,
+    AUDIT,
+    KNOWLEDGE,
+    EVENTS_CONSULTATION,
+    EVENTS_IDENTITY,
+    EVENTS_KNOWLEDGE,
+];
 
 /// Where reads begin.
 #[derive(Debug, Clone)]
@@ -69,6 +85,7 @@ pub struct Gate {
     patience: Duration,
     /// Of those who wait for changes, so many read at once: a change wakes thousands.
     turns: Arc<Semaphore>,
+    graphs: Graphs,
 }
 
 /// A read under way: rows read in `tx` are at least as new as `seen`.
@@ -94,7 +111,18 @@ impl Gate {
         // The other half is for those who come with a question of their own.
         let turns = reads.pool().options().get_max_connections().div_ceil(2);
         let turns = Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1)));
-        Self { reads, bell, installation, ages, patience, turns }
+        Self { reads, bell, installation, ages, patience, turns, graphs: Graphs::new(0) }
+    }
+
+    /// The same, with graphs held in memory.
+    #[must_use]
+    pub fn with_graphs(self, graphs: Graphs) -> Self {
+        Self { graphs, ..self }
+    }
+
+    /// The knowledge graphs that are held in memory.
+    pub fn graphs(&self) -> &Graphs {
+        &self.graphs
     }
 
     /// Waits for the turn of somebody who was woken by a change; it ends when the permit is dropped.
@@ -257,9 +285,20 @@ pub struct Seen(Mutex<SeenSoFar>);
 struct SeenSoFar {
     lowest: BTreeMap<ShardId, u64>,
     lacks_since: Option<DateTime<Utc>>,
+    cut: bool,
 }
 
 impl Seen {
+    /// Something was left out of a list that cannot say so itself.
+    pub fn say_cut(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).cut = true;
+    }
+
+    /// Whether something was.
+    pub fn is_cut(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).cut
+    }
+
     /// One more read.
     pub fn record(&self, entered: &Entered) {
         self.add(&entered.seen, entered.lacks_since);

@@ -19,10 +19,14 @@ mod events_on;
 mod fields;
 #[path = "reads/identity.rs"]
 mod identity;
+#[path = "reads/knowledge.rs"]
+mod knowledge;
 #[path = "reads/limits.rs"]
 mod limits;
 #[path = "reads/lists.rs"]
 mod lists;
+#[path = "reads/memory.rs"]
+mod memory;
 #[path = "reads/organisation.rs"]
 mod organisation;
 #[path = "reads/pages.rs"]

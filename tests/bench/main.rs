@@ -8,6 +8,7 @@
 mod append;
 mod deadlines;
 mod full;
+mod graph;
 mod http;
 mod inbox;
 mod kafka;
@@ -89,6 +90,9 @@ async fn main() -> Result<()> {
     }
     if wanted("relay") || wanted("rebuild") {
         whole_log(&cluster, &args, &mut report).await?;
+    }
+    if wanted("graph") {
+        graph::run(&cluster, args.size, &mut report).await?;
     }
     // One server after the other: what rests takes memory and a little time.
     drop(cluster);

@@ -95,6 +95,8 @@ pub enum Fault {
     Switch,
     /// `docket rebuild` of a projection, killed and repeated.
     Rebuild(&'static str),
+    /// `docket import graph`, killed and repeated, while a projector is killed.
+    ImportGraph(usize),
 }
 
 /// The system for which faults are dealt.
@@ -143,6 +145,7 @@ impl Fault {
             Self::RestorePostgres => "restore postgres",
             Self::Switch => "switch log",
             Self::Rebuild(_) => "rebuild",
+            Self::ImportGraph(_) => "import graph",
         };
         kind.to_owned()
     }
@@ -151,7 +154,9 @@ impl Fault {
     fn target(&self) -> String {
         match self {
             Self::KillApi(n) | Self::KillProjector(n) | Self::EndApi(n) | Self::EndProjector(n) => format!("{}", n + 1),
-            Self::FreezeProjector(n) | Self::Racers(n) | Self::OldProjector(n) => format!("{}", n + 1),
+            Self::FreezeProjector(n) | Self::Racers(n) | Self::OldProjector(n) | Self::ImportGraph(n) => {
+                format!("{}", n + 1)
+            }
             Self::KillRelay(n) | Self::FreezeRelay(n) | Self::EndRelay(n) => format!("{}", n + 1),
             // Kafka counts from 1.
             Self::KillBroker(n) | Self::KillBrokerAndRelays(n) | Self::WipeBroker(n) => format!("{n}"),
@@ -187,7 +192,9 @@ impl Fault {
         for one in [Self::KillApi, Self::Racers, Self::EndApi] {
             all.push(one(rng.random_range(0..APIS)));
         }
-        for one in [Self::KillProjector, Self::FreezeProjector, Self::OldProjector, Self::EndProjector] {
+        let of_projectors =
+            [Self::KillProjector, Self::FreezeProjector, Self::OldProjector, Self::EndProjector, Self::ImportGraph];
+        for one in of_projectors {
             all.push(one(rng.random_range(0..2)));
         }
         all.push(Self::FreezeApi(rng.random_range(0..APIS), rng.random_range(1000..2000)));
@@ -196,7 +203,9 @@ impl Fault {
         all.push(Self::FreezeScheduler(rng.random_range(0..APIS), rng.random_range(1..=4)));
         all.push(Self::HoldShard(rng.random_range(0..SHARDS)));
         all.extend(
-            ["consultation", "consultation_stats", "events"].choose(rng).map(|projection| Self::Rebuild(projection)),
+            ["consultation", "consultation_stats", "events", "knowledge"]
+                .choose(rng)
+                .map(|projection| Self::Rebuild(projection)),
         );
         let is_here = |step: &&str| match step.split('.').next() {
             Some("append" | "command" | "scheduler" | "projector" | "login" | "refresh" | "reactor" | "webhook") => {

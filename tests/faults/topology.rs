@@ -159,7 +159,8 @@ impl Topology {
 
     /// A command line of the same installation, with what it says kept in the logs.
     pub fn command(&self, line: &[&str]) -> Result<Command> {
-        let path = self.folder.join("logs").join(format!("{}.log", line.join("-")));
+        let words: Vec<&str> = line.iter().copied().filter(|word| !word.contains('/')).collect();
+        let path = self.folder.join("logs").join(format!("{}.log", words.join("-")));
         let log = std::fs::File::options().create(true).append(true).open(&path);
         let log = log.with_context(|| format!("opening {}", path.display()))?;
         let mut command = Command::new(&self.binary);

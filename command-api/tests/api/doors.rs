@@ -138,6 +138,20 @@ const DOORS: &[Door] = &[
     door("post", "/api/v1/callbacks/rotate-secret", Open::To(Action::ManageWebhooks), "{}"),
     door("post", "/api/v1/callbacks/redeliveries", Open::To(Action::ManageWebhooks), r#"{"failed":true}"#),
     door("put", "/api/v1/organisation/second-factor", Open::To(Action::ManageMembers), r#"{"roles":["admin"]}"#),
+    door("post", "/api/v1/entities", Open::To(Action::WriteKnowledge), r#"{"type":"t","name":"n"}"#),
+    door("put", "/api/v1/entities/{id}", Open::To(Action::WriteKnowledge), r#"{"type":"t","name":"n"}"#),
+    door("post", "/api/v1/entities/{id}/merge", Open::To(Action::WriteKnowledge), r#"{"into":"{user_id}"}"#),
+    door("post", "/api/v1/entities/{id}/retract", Open::To(Action::WriteKnowledge), r#"{"reason":"x"}"#),
+    door("post", "/api/v1/entities/bulk", Open::To(Action::WriteKnowledge), r#"{"items":[{"type":"t","name":"n"}]}"#),
+    door(
+        "post",
+        "/api/v1/relationships",
+        Open::To(Action::WriteKnowledge),
+        r#"{"source_external_id":"a","type":"t","target_external_id":"b"}"#,
+    ),
+    door("put", "/api/v1/relationships/{id}", Open::To(Action::WriteKnowledge), "{}"),
+    door("post", "/api/v1/relationships/{id}/retract", Open::To(Action::WriteKnowledge), r#"{"reason":"x"}"#),
+    door("post", "/api/v1/relationships/bulk", Open::To(Action::WriteKnowledge), r#"{"items":[]}"#),
     // Last, since it works.
     door("post", "/api/v1/members/leave", Open::To(Action::ManageSelf), ""),
 ];
@@ -149,6 +163,8 @@ struct Theirs {
     group: Uuid,
     member: Uuid,
     endpoint: Uuid,
+    entity: Uuid,
+    relationship: Uuid,
 }
 
 impl Theirs {
@@ -163,7 +179,12 @@ impl Theirs {
         app.call(Some(by), "PUT", &template, &json!({ "request": { "title": "theirs" } }), &[]).await.expect(200);
         let endpoint = json!({ "url": "https://hooks.example.org", "event_types": ["consultation.*"] });
         let endpoint = app.post(by, "/api/v1/webhook-endpoints", &endpoint).await.expect(201).id();
-        Self { consultation, invitation, group, member: by.id, endpoint }
+        let entity = |name: &str| json!({ "type": "thing", "name": name, "external_id": name });
+        let entity_a = app.post(by, "/api/v1/entities", &entity("a")).await.expect(201).id();
+        app.post(by, "/api/v1/entities", &entity("b")).await.expect(201);
+        let related = json!({ "source_external_id": "a", "type": "knows", "target_external_id": "b" });
+        let relationship = app.post(by, "/api/v1/relationships", &related).await.expect(201).id();
+        Self { consultation, invitation, group, member: by.id, endpoint, entity: entity_a, relationship }
     }
 
     fn of(&self, path: &str) -> (Uuid, Uuid) {
@@ -171,6 +192,8 @@ impl Theirs {
             Some("invitations") => self.invitation,
             Some("groups") => self.group,
             Some("webhook-endpoints") => self.endpoint,
+            Some("entities") => self.entity,
+            Some("relationships") => self.relationship,
             _ => self.consultation,
         };
         (id, self.member)
@@ -245,6 +268,8 @@ async fn no_route_lets_in_whom_it_must_not() {
             }
         }
     }
+    assert_eq!(app.events_of(made.entity).await, ["entity_added"]);
+    assert_eq!(app.events_of(made.relationship).await, ["relationship_added"]);
     assert_eq!(app.events_of(made.consultation).await, ["requested"], "and nothing happened behind any of them");
     assert_eq!(app.events_of(elsewhere).await, before);
 }

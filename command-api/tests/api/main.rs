@@ -10,6 +10,7 @@ mod deciding;
 mod doors;
 mod idempotency;
 mod input;
+mod knowledge;
 mod limits;
 mod login;
 mod members;

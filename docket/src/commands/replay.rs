@@ -39,7 +39,7 @@ pub struct Args {
     /// Only this stream
     #[arg(long, value_name = "ID", conflicts_with_all = ["category", "shard", "from_sequence"])]
     stream: Option<StreamId>,
-    /// Only this category: identity or consultation
+    /// Only this category: identity, consultation or knowledge
     #[arg(long, value_name = "NAME", value_parser = category)]
     category: Option<Category>,
     /// Only this shard of the category

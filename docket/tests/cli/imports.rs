@@ -67,6 +67,60 @@ async fn the_real_file_gives_the_same_numbers_in_all_places(mode: Mode) {
     assert!(told.iter().all(|node| node["consultationId"] == live["id"]), "{told:?}");
 }
 
+const GRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/graph");
+
+#[tokio::test]
+async fn the_real_graph_is_imported_once_and_walked() {
+    let [entities, relationships] = ["entities", "relationships"].map(|name| format!("{GRAPH}/{name}.tsv"));
+    if !Path::new(&entities).exists() {
+        println!("skipped: {entities} is not there");
+        return;
+    }
+    let folder = Folder::on(Mode::Journal);
+    let path = folder.0.to_str().expect("a plain path").to_owned();
+    let server = Server::up(&folder);
+    let client = Client::login(&server.url, &server.credentials("admin")).await;
+    let import = || -> Vec<u64> {
+        let summary = done(&["import", "graph", &entities, &relationships, "--data-dir", &path]);
+        summary.lines().filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect()
+    };
+    // 447 of the 109,071 lines relate something to itself.
+    assert_eq!(import(), [14_308, 14_308, 0, 108_624, 108_624, 0, 447, 0]);
+    assert_eq!(import(), [14_308, 0, 14_308, 108_624, 0, 108_624, 447, 0]);
+    let query = "{ searchEntities(text: \"el paso\", type: \"location\", limit: 1) { name externalId relationships(limit: 1) { id } relatedEntities(depth: 2) { id } } }";
+    let found = eventually("the read model has caught up", async || {
+        let found = client.query(&server.url, query).await["searchEntities"][0].clone();
+        let related = found["relatedEntities"].as_array().is_some_and(|all| all.len() == 100);
+        related.then_some(found)
+    })
+    .await;
+    assert_eq!(
+        (&found["name"], &found["externalId"]),
+        (&serde_json::json!("El Paso"), &serde_json::json!("/m/0100mt"))
+    );
+}
+
+#[tokio::test]
+async fn a_graph_with_broken_lines_is_imported_only_when_they_are_to_be_skipped() {
+    let folder = Folder::on(Mode::Journal);
+    let path = folder.0.to_str().expect("a plain path").to_owned();
+    let server = Server::up(&folder);
+    let [entities, relationships] =
+        ["e.tsv", "r.tsv"].map(|name| folder.0.join(name).to_str().expect("a plain path").to_owned());
+    std::fs::write(&entities, "id\tname\ttype\na\tA\tthing\nb\tB\nc\tC\tthing\n").expect("written");
+    std::fs::write(&relationships, "source\ttype\ttarget\na\tnear\tc\na\tnear\tb\n").expect("written");
+    let arguments = ["import", "graph", &entities, &relationships, "--data-dir", &path];
+    let refused = docket(&arguments).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("e.tsv, line 3: ") && said.contains("r.tsv, line 3: there is no entity `b`"), "{said}");
+    let replayed = ["replay", "--category", "knowledge", "--data-dir", &path];
+    assert_eq!(done(&replayed), "", "nothing half done");
+    done(&[&arguments[..], &["--skip-bad"]].concat());
+    assert_eq!(done(&replayed).lines().count(), 3);
+    drop(server);
+}
+
 /// How many events there are of each type.
 type Types = BTreeMap<String, u64>;
 

@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
+use docket_events::Category;
 use docket_log::kafka::topics::{self, Missing};
 use docket_log::{Kafka, KafkaArgs, Mode};
 use docket_platform::scratch_kafka::{KafkaOptions, ScratchKafka, Security};
@@ -163,7 +164,8 @@ async fn what_is_read_while_kafka_is_away_says_how_old_it_is() {
             line.strip_prefix("docket_reader_kafka_shards{reader=\"projections\"} ")?.parse::<f64>().ok()
         })
     };
-    eventually("both topics are followed", async || (followed().await == Some(2.0 * 16.0)).then_some(())).await;
+    let all = Category::ALL.len() as f64 * 16.0;
+    eventually("all topics are followed", async || (followed().await == Some(all)).then_some(())).await;
     broker.kill(1).expect("killed");
     let mut last = String::new();
     let aged = eventually("answers show their age", async || {

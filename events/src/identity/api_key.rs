@@ -20,6 +20,12 @@ pub enum Scope {
     /// Take back consultations that the key asked.
     #[serde(rename = "consultation:withdraw")]
     ConsultationWithdraw,
+    /// Read entities and relationships.
+    #[serde(rename = "knowledge:read")]
+    KnowledgeRead,
+    /// Add, change, merge and retract entities and relationships.
+    #[serde(rename = "knowledge:write")]
+    KnowledgeWrite,
     /// Read who belongs to the organisation and its groups.
     #[serde(rename = "identity:read")]
     IdentityRead,

@@ -21,6 +21,10 @@ use docket_events::{
         WebhookEndpointDisabled, WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet,
         WebhookRedeliveryRequested, WebhookSecretRotated, WebhookTestRequested,
     },
+    knowledge::{
+        EntityAdded, EntityChanged, EntityFacts, EntityMerged, EntityRetracted, KnowledgeEvent as K, RelationshipAdded,
+        RelationshipChanged, RelationshipFacts, RelationshipRetracted,
+    },
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -53,7 +57,46 @@ fn deadline() -> DateTime<Utc> {
 /// An example of every type, in the order of the types.
 pub(crate) fn all() -> Vec<Event> {
     let consultation = consultation().into_iter().map(Event::Consultation);
-    consultation.chain(identity().into_iter().map(Event::Identity)).collect()
+    let identity = identity().into_iter().map(Event::Identity);
+    consultation.chain(identity).chain(knowledge().into_iter().map(Event::Knowledge)).collect()
+}
+
+fn knowledge() -> Vec<K> {
+    let (source_id, target_id) = (COMMENT, GROUP);
+    let object = |value: serde_json::Value| value.as_object().cloned().unwrap();
+    let facts = EntityFacts {
+        entity_type: "location".to_owned(),
+        name: "El Paso".to_owned(),
+        aliases: vec!["Paso del Norte".to_owned()],
+        properties: object(json!({"population": 678_815, "area": {"km2": 671.5}, "twin": null})),
+        confidence: 0.75,
+        source: Some("the census of 2020".to_owned()),
+    };
+    let bare = EntityFacts { aliases: vec![], properties: object(json!({})), source: None, ..facts.clone() };
+    let related = RelationshipFacts {
+        properties: object(json!({"since": 1850})),
+        confidence: 1.0,
+        source: Some("a map".to_owned()),
+    };
+    let (added_by, changed_by, retracted_by) = (ADA, GRACE, GRACE);
+    vec![
+        K::EntityAdded(EntityAdded { facts, external_id: Some("/m/0100mt".to_owned()), added_by }),
+        K::EntityChanged(EntityChanged { facts: bare, changed_by }),
+        K::EntityMerged(EntityMerged { into: target_id, merged_by: ADA }),
+        K::EntityRetracted(EntityRetracted { reason: "It never was.".to_owned(), retracted_by }),
+        K::RelationshipAdded(RelationshipAdded {
+            source_id,
+            relationship_type: "/location/contains".to_owned(),
+            target_id,
+            facts: related.clone(),
+            added_by,
+        }),
+        K::RelationshipChanged(RelationshipChanged {
+            facts: RelationshipFacts { confidence: 0.5, ..related },
+            changed_by,
+        }),
+        K::RelationshipRetracted(RelationshipRetracted { reason: "Another town.".to_owned(), retracted_by }),
+    ]
 }
 
 fn consultation() -> Vec<ConsultationEvent> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf, sync::Once};
 
 use docket_events::{
     Category, DecodeError, Event, EventData, HasPersonal, consultation::ConsultationEvent, identity::IdentityEvent,
+    knowledge::KnowledgeEvent,
 };
 use sha2::{Digest, Sha256};
 
@@ -20,7 +21,7 @@ pub(crate) fn blessing() -> bool {
 
 /// Every type of every family.
 pub(crate) fn types() -> Vec<&'static str> {
-    [ConsultationEvent::TYPES, IdentityEvent::TYPES].concat()
+    [ConsultationEvent::TYPES, IdentityEvent::TYPES, KnowledgeEvent::TYPES].concat()
 }
 
 /// Writes the files that are missing, before any test reads one.
@@ -48,6 +49,7 @@ fn encode(event: &Event) -> String {
     match event {
         Event::Consultation(event) => event.encode(),
         Event::Identity(event) => event.encode(),
+        Event::Knowledge(event) => event.encode(),
     }
     .unwrap()
 }
@@ -56,6 +58,7 @@ fn category(event: &Event) -> Category {
     match event {
         Event::Consultation(_) => Category::Consultation,
         Event::Identity(_) => Category::Identity,
+        Event::Knowledge(_) => Category::Knowledge,
     }
 }
 
@@ -120,7 +123,7 @@ fn every_type_has_an_example_and_a_frozen_file_and_there_is_no_other() {
     // Retired types stay frozen, so there may be more files than types; each must still be readable.
     assert!(frozen.is_superset(&types), "missing: {:?}", types.difference(&frozen));
     for name in &frozen {
-        let known = [Category::Consultation, Category::Identity].map(|c| Event::decode(c, name, &data(name)).is_ok());
+        let known = Category::ALL.map(|c| Event::decode(c, name, &data(name)).is_ok());
         assert_eq!(known.iter().filter(|readable| **readable).count(), 1, "{name} is read as one category's event");
     }
 }

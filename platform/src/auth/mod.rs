@@ -106,6 +106,12 @@ pub enum Scope {
     /// Take back consultations that the key asked.
     #[serde(rename = "consultation:withdraw")]
     ConsultationWithdraw,
+    /// Read entities and relationships.
+    #[serde(rename = "knowledge:read")]
+    KnowledgeRead,
+    /// Add, change, merge and retract entities and relationships.
+    #[serde(rename = "knowledge:write")]
+    KnowledgeWrite,
     /// Read who belongs to the organisation and its groups.
     #[serde(rename = "identity:read")]
     IdentityRead,
@@ -113,11 +119,13 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::ConsultationAsk,
         Self::ConsultationRead,
         Self::ConsultationComment,
         Self::ConsultationWithdraw,
+        Self::KnowledgeRead,
+        Self::KnowledgeWrite,
         Self::IdentityRead,
     ];
 
@@ -128,6 +136,8 @@ impl Scope {
             Self::ConsultationRead => "consultation:read",
             Self::ConsultationComment => "consultation:comment",
             Self::ConsultationWithdraw => "consultation:withdraw",
+            Self::KnowledgeRead => "knowledge:read",
+            Self::KnowledgeWrite => "knowledge:write",
             Self::IdentityRead => "identity:read",
         }
     }

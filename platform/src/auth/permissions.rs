@@ -23,6 +23,10 @@ pub enum Action {
     Withdraw,
     /// Read consultations.
     Read,
+    /// Add, change, merge and retract entities and relationships.
+    WriteKnowledge,
+    /// Read entities and relationships.
+    ReadKnowledge,
     /// Read who belongs to the organisation, and its groups.
     ReadMembers,
     /// Manage one's own account and sessions.
@@ -55,7 +59,7 @@ pub struct Rule {
 }
 
 /// The table.
-pub const TABLE: [Rule; 14] = [
+pub const TABLE: [Rule; 16] = [
     Rule {
         action: Action::Ask,
         name: "ask",
@@ -107,6 +111,20 @@ pub const TABLE: [Rule; 14] = [
         roles: &Role::ALL,
         scope: Some(Scope::ConsultationRead),
         what: "read consultations",
+    },
+    Rule {
+        action: Action::WriteKnowledge,
+        name: "write knowledge",
+        roles: &[Role::Analyst, Role::Reviewer, Role::Admin],
+        scope: Some(Scope::KnowledgeWrite),
+        what: "add, change, merge and retract entities and relationships",
+    },
+    Rule {
+        action: Action::ReadKnowledge,
+        name: "read knowledge",
+        roles: &Role::ALL,
+        scope: Some(Scope::KnowledgeRead),
+        what: "read entities and relationships",
     },
     Rule {
         action: Action::ReadMembers,
@@ -198,9 +216,16 @@ mod tests {
         assert_eq!(allowed(Action::Ask), [Role::Admin, Role::Reviewer, Role::Requester]);
         assert_eq!(allowed(Action::Redeem), [Role::Admin, Role::Reviewer, Role::Requester]);
         assert_eq!(allowed(Action::Respond), [Role::Admin, Role::Reviewer]);
-        for action in
-            [Action::Comment, Action::Direct, Action::Withdraw, Action::Read, Action::ReadMembers, Action::ManageSelf]
-        {
+        assert_eq!(allowed(Action::WriteKnowledge), [Role::Admin, Role::Reviewer, Role::Analyst]);
+        for action in [
+            Action::Comment,
+            Action::Direct,
+            Action::Withdraw,
+            Action::Read,
+            Action::ReadKnowledge,
+            Action::ReadMembers,
+            Action::ManageSelf,
+        ] {
             assert_eq!(allowed(action), Role::ALL);
         }
         for action in
@@ -226,6 +251,8 @@ mod tests {
             Action::Redeem,
             Action::Withdraw,
             Action::Read,
+            Action::WriteKnowledge,
+            Action::ReadKnowledge,
             Action::ReadMembers,
         ];
         assert_eq!(allowed(&Scope::ALL), all);

@@ -8,6 +8,7 @@ mod consultation_stats;
 mod directory;
 mod events;
 mod identity;
+mod knowledge;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,12 @@ pub use consultation_stats::ConsultationStats;
 pub use directory::Directory;
 pub use events::Events;
 pub use identity::Identity;
+pub use knowledge::Knowledge;
 
 use crate::projection::{AnyProjection, Registry};
 
-static REGISTRY: [&dyn AnyProjection; 6] = [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Events];
+static REGISTRY: [&dyn AnyProjection; 7] =
+    [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Events, &Knowledge];
 
 /// All projections.
 #[must_use]

@@ -5,6 +5,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 mod desk;
+mod knowledge;
 mod letters;
 mod modes;
 mod notices;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Gives of each shard a random part of what was read, and some of it again.
-fn random_parts(seed: u64) -> impl FnMut(&[(ShardId, u64)], Vec<Recorded>) -> Vec<Recorded> + Send {
+pub(crate) fn random_parts(seed: u64) -> impl FnMut(&[(ShardId, u64)], Vec<Recorded>) -> Vec<Recorded> + Send {
     let mut dice = Dice::new(seed);
     let mut given: HashMap<ShardId, Recorded> = HashMap::new();
     move |_, events| {

@@ -75,7 +75,7 @@ async fn the_new_tables_show_a_tenant_its_own_rows_only() {
     populate(&world, 8, 3).await;
     lives(&world, 4).await;
     settle(&mut world.engine().await).await;
-    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "events"] {
+    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "events", "knowledge"] {
         rebuilt(&world, projection).await.expect("rebuilt");
     }
     let reader = world.database.pool(DbRole::Reader, 1, Duration::from_secs(5));

@@ -15,7 +15,11 @@ async fn the_lag_is_told_in_events_and_seconds() {
     world.say(stream, commented()).await;
     world.say(stream, commented()).await;
     let lags = status::lag(&world.pool).await.expect("lags");
-    assert_eq!(lags.len(), 14, "two projections of consultations, three of identity, one of both, two shards each");
+    assert_eq!(
+        lags.len(),
+        18,
+        "two projections of consultations, three of identity, one of knowledge, one of all, two shards each"
+    );
     let behind: Vec<_> = lags.iter().filter(|lag| lag.events() > 0).collect();
     assert_eq!(
         behind.iter().map(|lag| (lag.projection.as_str(), lag.shard.shard, lag.events())).collect::<Vec<_>>(),

@@ -1,7 +1,9 @@
 //! Which events are asked for, and which of them whoever asks may see. Owns the words of `types=`.
 
 use docket_domain::webhook::name_of;
-use docket_events::{Category, EventData, consultation::ConsultationEvent, identity::IdentityEvent};
+use docket_events::{
+    Category, EventData, consultation::ConsultationEvent, identity::IdentityEvent, knowledge::KnowledgeEvent,
+};
 use docket_platform::{
     FieldError, Problem,
     auth::{
@@ -10,7 +12,7 @@ use docket_platform::{
     },
 };
 
-use crate::position::{EVENTS_CONSULTATION, EVENTS_IDENTITY, Source};
+use crate::position::{EVENTS_CONSULTATION, EVENTS_IDENTITY, EVENTS_KNOWLEDGE, Source};
 
 /// The events of one category that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,13 @@ pub(super) enum Kinds {
     /// These, and perhaps none.
     Some(Vec<String>),
 }
+
+/// The categories, in the order of the words of `types=`, and what each needs leave for.
+const NEEDED: [(Source, Action); 3] = [
+    (EVENTS_CONSULTATION, Action::Read),
+    (EVENTS_KNOWLEDGE, Action::ReadKnowledge),
+    (EVENTS_IDENTITY, Action::ReadAudit),
+];
 
 /// The categories that whoever asks may see, each with what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +44,7 @@ impl Filter {
             return Err(unknown(name));
         }
         let mut categories = Vec::new();
-        for (source, action) in [(EVENTS_CONSULTATION, Action::Read), (EVENTS_IDENTITY, Action::ReadAudit)] {
+        for (source, action) in NEEDED {
             let kinds = wanted(source.category, names.as_deref());
             if permissions::allows(principal, action) {
                 categories.push((source, kinds));
@@ -59,6 +68,7 @@ fn types(category: Category) -> &'static [&'static str] {
     match category {
         Category::Identity => IdentityEvent::TYPES,
         Category::Consultation => ConsultationEvent::TYPES,
+        Category::Knowledge => KnowledgeEvent::TYPES,
     }
 }
 
@@ -68,7 +78,7 @@ fn names() -> impl Iterator<Item = String> {
         let all = std::iter::once(format!("{category}.*"));
         all.chain(types(category).iter().map(|event_type| name_of(event_type).to_owned()))
     };
-    [Category::Consultation, Category::Identity].into_iter().flat_map(of)
+    NEEDED.into_iter().map(|(source, _)| source.category).flat_map(of)
 }
 
 fn is_known(name: &str) -> bool {
@@ -115,14 +125,24 @@ mod tests {
     #[test]
     fn names_choose_within_what_one_may_see() {
         let of = |role, types| Filter::new(&person(role), types).map(|filter| filter.0);
-        assert_eq!(of(Role::Analyst, None).unwrap(), [(EVENTS_CONSULTATION, Kinds::All)]);
+        let all = [(EVENTS_CONSULTATION, Kinds::All), (EVENTS_KNOWLEDGE, Kinds::All)];
+        assert_eq!(of(Role::Analyst, None).unwrap(), all);
         let admin = of(Role::Admin, Some("consultation.responded, consultation.timed_out,consultation.responded"));
         assert_eq!(
             admin.unwrap(),
-            [(EVENTS_CONSULTATION, some(&["responded", "timed_out"])), (EVENTS_IDENTITY, some(&[]))]
+            [
+                (EVENTS_CONSULTATION, some(&["responded", "timed_out"])),
+                (EVENTS_KNOWLEDGE, some(&[])),
+                (EVENTS_IDENTITY, some(&[]))
+            ]
         );
         let both = of(Role::Admin, Some("identity.*,consultation.responded")).unwrap();
-        assert_eq!(both, [(EVENTS_CONSULTATION, some(&["responded"])), (EVENTS_IDENTITY, Kinds::All)]);
+        assert_eq!(
+            both,
+            [(EVENTS_CONSULTATION, some(&["responded"])), (EVENTS_KNOWLEDGE, some(&[])), (EVENTS_IDENTITY, Kinds::All)]
+        );
+        let graph = of(Role::Requester, Some("knowledge.entity_merged")).unwrap();
+        assert_eq!(graph, [(EVENTS_CONSULTATION, some(&[])), (EVENTS_KNOWLEDGE, some(&["entity_merged"]))]);
         assert_eq!(of(Role::Reviewer, Some("consultation.*,identity.role_changed")).unwrap_err().code(), "forbidden");
     }
 
@@ -137,10 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_sees_consultations_if_it_may_read_them_and_nothing_else() {
+    fn a_key_sees_what_its_scopes_let_it_read_and_nothing_else() {
         let key = |scope| Principal::key(Uuid::nil(), Uuid::nil(), Scopes::from_iter([scope]));
         let reads = Filter::new(&key(Scope::ConsultationRead), None).unwrap();
         assert_eq!(reads.0, [(EVENTS_CONSULTATION, Kinds::All)]);
+        let graph = Filter::new(&key(Scope::KnowledgeRead), None).unwrap();
+        assert_eq!(graph.0, [(EVENTS_KNOWLEDGE, Kinds::All)]);
         assert_eq!(Filter::new(&key(Scope::ConsultationAsk), None).unwrap_err().code(), "forbidden");
     }
 }

@@ -86,7 +86,7 @@ pub struct CloudEvent {
     source: String,
     /// What happened: `docket.consultation.responded.v1`, in the newest version of the type.
     r#type: String,
-    /// The stream that it stands in: `consultation-<id>` or `identity-<id>`.
+    /// The stream that it stands in: `consultation-<id>`, `knowledge-<id>` or `identity-<id>`.
     subject: String,
     /// When it happened.
     time: DateTime<Utc>,

@@ -84,7 +84,7 @@ impl Follower {
     async fn round(&mut self) -> Result<bool, sqlx::Error> {
         let mut connection = db::acquire(&self.pool).await?;
         let seen = checkpoints(&mut connection, &self.installation, FOLLOWED).await?;
-        let parked = changes::parked(&mut connection).await?;
+        let parked = changes::parked(&mut connection, FOLLOWED).await?;
         let Some(cursors) = &mut self.cursors else {
             self.cursors = Some(Cursors { at: seen, parked });
             self.hub.follows();
@@ -143,9 +143,9 @@ async fn look(
     moved: &Position,
     seen: &Position,
 ) -> Result<(Option<Vec<Change>>, Position, bool), sqlx::Error> {
-    let found = changes::behind(connection, moved, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
+    let found = changes::behind(connection, FOLLOWED, moved, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
     // After the changes: what was trimmed before is then seen to be missing.
-    let trimmed = changes::trimmed(connection).await?;
+    let trimmed = changes::trimmed(connection, FOLLOWED).await?;
     let (reached, more) = changes::advance(moved, seen, &found, PAGE);
     let whole = !changes::is_too_old(moved, &trimmed);
     Ok((whole.then_some(found), reached, more))

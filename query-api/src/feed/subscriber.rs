@@ -87,7 +87,7 @@ impl Subscriber {
             .guard(async {
                 let mut tx = gate.reads().begin(tenant).await?;
                 let now = checkpoints(&mut tx, gate.installation(), FOLLOWED).await?;
-                Ok((now, changes::trimmed(&mut tx).await?))
+                Ok((now, changes::trimmed(&mut tx, FOLLOWED).await?))
             })
             .await?;
         let at = since.map_or_else(|| now.clone(), |since| resume(&since, &now));
@@ -106,7 +106,7 @@ impl Subscriber {
     /// What was healed behind the position while nobody listened. Better shown twice than never.
     async fn healed(&self) -> Result<(Vec<Change>, HashMap<Uuid, ConsultationView>), sqlx::Error> {
         let mut tx = self.gate.reads().begin(self.tenant).await?;
-        let healed = changes::healed(&mut tx, &self.at).await?;
+        let healed = changes::healed(&mut tx, FOLLOWED, &self.at).await?;
         let rows = load(&mut tx, &healed).await?;
         Ok((healed, rows))
     }
@@ -149,9 +149,9 @@ impl Subscriber {
     ) -> Result<Option<(Vec<Change>, Position, bool, HashMap<Uuid, ConsultationView>)>, sqlx::Error> {
         let mut tx = self.gate.reads().begin(self.tenant).await?;
         let seen = checkpoints(&mut tx, self.gate.installation(), FOLLOWED).await?;
-        let found = changes::behind(&mut tx, &self.at, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
+        let found = changes::behind(&mut tx, FOLLOWED, &self.at, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
         // After the changes: what was trimmed before is then seen to be missing.
-        if changes::is_too_old(&self.at, &changes::trimmed(&mut tx).await?) {
+        if changes::is_too_old(&self.at, &changes::trimmed(&mut tx, FOLLOWED).await?) {
             return Ok(None);
         }
         let (reached, more) = changes::advance(&self.at, &seen, &found, PAGE);

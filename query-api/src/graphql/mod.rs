@@ -40,6 +40,7 @@ use crate::{
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
     feed::Hub,
     identity::{self, GroupMembers, IdentityQuery, Organisation},
+    knowledge::KnowledgeQuery,
     position::{Gate, Seen},
     read::{self, ReadError},
     webhook::{WebhookQuery, WebhookSubscription},
@@ -51,7 +52,7 @@ pub use scalars::Instant;
 
 /// The root fields of all features.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(Boxed<ConsultationQuery>, IdentityQuery, WebhookQuery, Boxed<NodeQuery>);
+pub struct Query(Boxed<ConsultationQuery>, IdentityQuery, WebhookQuery, Boxed<KnowledgeQuery>, Boxed<NodeQuery>);
 
 /// The subscriptions of all features.
 #[derive(Debug, Default, MergedSubscription)]
@@ -210,6 +211,7 @@ impl Engine {
             Some(position) => response.extension("position", Value::from(position.to_string())),
             None => response,
         };
+        let response = if seen.is_cut() { response.extension("cut", Value::from(true)) } else { response };
         match age(seen.lacks_since(), clock::now()) {
             Some(age) => response.extension("age", Value::from(age)),
             None => response,

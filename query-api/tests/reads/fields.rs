@@ -45,9 +45,10 @@ const fn field(name: &'static str, open: Open, query: &'static str) -> Field {
 const READ: Open = Open::To(Action::Read);
 const MEMBERS: Open = Open::To(Action::ReadMembers);
 
+const KNOWLEDGE: Open = Open::To(Action::ReadKnowledge);
 const WEBHOOKS: Open = Open::To(Action::ManageWebhooks);
 
-const FIELDS: [Field; 20] = [
+const FIELDS: [Field; 24] = [
     field("consultation", READ, r#"{ consultation(id: "ID") { id title history { kind by { name } } } }"#),
     field(
         "consultations",
@@ -121,6 +122,19 @@ const FIELDS: [Field; 20] = [
              all: webhookDeliveries { nodes { id outcome endpointId consultationId attempts { answer error } } } }"#,
     ),
     field("webhookDelivery", WEBHOOKS, r#"{ webhookDelivery(id: "ID") { id outcome attempts { answer } } }"#),
+    field(
+        "entity",
+        KNOWLEDGE,
+        r#"{ entity(id: "ID") { id name aliases relationships(limit: 20) { type confidence targetEntity { id name type } }
+             relationshipsConnection(after: "CURSOR") { nodes { id } } relatedEntities(depth: 2) { id name relationshipPath } } }"#,
+    ),
+    field("searchEntities", KNOWLEDGE, r#"{ searchEntities(text: "treasure") { id name type } }"#),
+    field("path", KNOWLEDGE, r#"{ path(from: "ID", to: "ID") { hops entities { id name } relationships { id } } }"#),
+    field(
+        "neighbourhood",
+        KNOWLEDGE,
+        r#"{ neighbourhood(id: "ID") { nodes { id name } edges { id source } packed { ids parents relationshipTypes } cut } }"#,
+    ),
     field("webhookAttempted", WEBHOOKS, r#"subscription { webhookAttempted(endpointId: "ID") { deliveryId answer } }"#),
     field(
         "consultationChanged",

@@ -179,10 +179,13 @@ async fn a_tenant_finds_its_own_alone() {
         "select count(*) from read.find_consultations('{THEIRS}', null, '{{}}', '{{}}', null, null, null, null, null, null, null, null, null,
              null, false, 'newest', null, null, 10)"
     );
+    let entities = format!("select count(*) from read.find_entities('{THEIRS}', 'any', null, 10)");
     for settings in ["reset all".to_owned(), format!("set docket.tenant = '{OURS}'")] {
         connection.execute(AssertSqlSafe(settings)).await.unwrap();
-        let refused = connection.execute(AssertSqlSafe(find.clone())).await.unwrap_err();
-        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{refused}");
+        for find in [&find, &entities] {
+            let refused = connection.execute(AssertSqlSafe(find.clone())).await.unwrap_err();
+            assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{refused}");
+        }
     }
     connection.execute(AssertSqlSafe(format!("set docket.tenant = '{THEIRS}'"))).await.unwrap();
     let found: i64 = sqlx::query_scalar(AssertSqlSafe(find)).fetch_one(&mut connection).await.unwrap();
@@ -201,6 +204,7 @@ async fn a_tenant_finds_its_own_alone() {
         "consultation_events",
         "consultation_keys",
         "find_consultations",
+        "find_entities",
         "journalled_events",
         "journalled_keys",
         "lacking",

@@ -66,6 +66,12 @@ impl Organisation {
                              now(), 'dead', '{word}');
                  insert into react.attempt (delivery, number, tenant, endpoint, at, duration_ms, request, error, answer)
                      values ('{consultation}', 1, '{tenant}', '{consultation}', now() + interval '1 hour', 1, '{{}}', '{word}', '{word}');
+                 insert into read.entity_v1 (id, tenant, shard, version, type, name, aliases, properties, confidence, added_at, updated_at, words, letters)
+                     select id::uuid, '{tenant}', 0, 1, 'thing', '{word}', array['{word}'], '{{}}', 1, now(), now(),
+                            read.entity_words('{tenant}', '{word}', array['{word}'], null), '{word}'
+                     from unnest(array['{consultation}', '{group}']) id;
+                 insert into read.relationship_v1 (id, tenant, shard, version, source_id, type, target_id, properties, confidence, added_at, updated_at)
+                     values ('{key}', '{tenant}', 0, 1, '{consultation}', '{word}', '{group}', '{{}}', 1, now(), now());
                  insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
                  insert into read.audit_person_v1 values ('{admin}', 0, '{word}');
                  insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values

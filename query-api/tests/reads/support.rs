@@ -65,10 +65,11 @@ async fn make_template() -> Installation {
     let mut connection = cluster.connect_options(OWNER, TEMPLATE).connect().await.unwrap();
     docket_log::migrate::migrate(&mut connection).await.unwrap();
     let installation = Installation::set_up(&mut connection, ids::new_id(), SHARDS, Mode::Journal).await.unwrap();
-    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "events"] {
+    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "events", "knowledge"] {
         let categories = match projection {
             "events" => &Category::ALL[..],
             "consultation" | "consultation_stats" => &[Category::Consultation],
+            "knowledge" => &[Category::Knowledge],
             _ => &[Category::Identity],
         };
         for shard in categories.iter().flat_map(|category| installation.shards_of(*category)) {
@@ -209,7 +210,7 @@ impl World {
 
     /// The position before every event.
     pub fn beginning(&self) -> Position {
-        let categories = [Category::Identity, Category::Consultation].into_iter();
+        let categories = Category::ALL.into_iter();
         categories.flat_map(|category| self.installation.shards_of(category)).map(|shard| (shard, 0)).collect()
     }
 

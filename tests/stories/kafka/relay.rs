@@ -89,7 +89,7 @@ async fn two_relays_share_the_shards_and_one_goes_on_alone() -> Result<()> {
             sqlx::query_scalar("select count(*) from write.lease where team = 'relay' group by holder")
                 .fetch_all(&log.owner)
                 .await?;
-        Ok((shares == [2, 2]).then_some(()))
+        Ok((shares == [3, 3]).then_some(()))
     })
     .await?;
     log.journal(shard(0), 200, "shared").await?;

@@ -3,13 +3,21 @@
 //! Owns the way from a file to the journal: one append a stream, so that neither a kill nor the live scheduler can come in between.
 //! The rules stay with the domain; an importer only says what was commanded when.
 
+mod graph;
 mod permits;
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use docket_command_api::setup;
+use docket_domain::identity::Organisation;
+use docket_events::{Category, StreamId};
+use docket_log::Store;
+use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
+use crate::exit::Ending;
 use crate::place::Place;
 
 /// What to import.
@@ -25,6 +33,9 @@ enum Kind {
     /// Permit requests and the steps that were taken on each, from a CSV file
     #[command(after_help = PERMITS)]
     Permits(Permits),
+    /// Entities and relationships, from two TSV or CSV files
+    #[command(after_help = GRAPH)]
+    Graph(Graph),
 }
 
 const PERMITS: &str = "\
@@ -39,6 +50,36 @@ case is written whole or not at all, and one that is there already is left as it
 
 Columns: case:concept:name, case:startdate, case:deadline, case:enddate, case:enddate_planned, case:responsible, case:channel,
 case:department, case:group, concept:instance, concept:name, org:group, org:resource, time:timestamp.";
+
+const GRAPH: &str = "\
+Examples:
+  docket import graph entities.tsv relationships.tsv
+  docket import graph entities.csv relationships.csv --skip-bad
+
+Columns of entities: id, name, type, and if you like confidence and source; of relationships: source, type, target, and if you like
+confidence. `source` and `target` are ids of entities, of the file or added before under such an `external_id`. A file whose name ends in
+.csv has commas and quotes, any other has tabs.
+
+Nothing is imported while a line is broken: each is told with its number, and --skip-bad imports the others. A line that relates something to
+itself says nothing, and is passed over. What is there already is left as it is: the command may be repeated, also after a kill.";
+
+/// Which files, and into which organisation.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+struct Graph {
+    #[command(flatten)]
+    place: Place,
+    /// The file of entities
+    entities: PathBuf,
+    /// The file of relationships
+    relationships: PathBuf,
+    /// Import the other lines when some are broken
+    #[arg(long)]
+    skip_bad: bool,
+    /// The organisation that they belong to; if not given, the installation's first one
+    #[arg(long, value_name = "ID")]
+    organisation: Option<Uuid>,
+}
 
 /// Which file, and into which organisation.
 #[derive(Debug, clap::Args)]
@@ -60,5 +101,35 @@ struct Permits {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.kind {
         Kind::Permits(Permits { place, file, organisation }) => permits::run(&place, &file, organisation).await,
+        Kind::Graph(Graph { place, entities, relationships, skip_bad, organisation }) => {
+            let files = graph::Files { entities: &entities, relationships: &relationships, skip_bad };
+            Box::pin(graph::run(&place, &files, organisation)).await
+        }
+    }
+}
+
+/// The organisation that what is imported belongs to.
+async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
+    let id = asked.unwrap_or_else(|| setup::first_organisation(store));
+    let (organisation, _) = store.load::<Organisation>(StreamId::new(Category::Identity, id), None).await?;
+    match (organisation.state.name, asked) {
+        (Some(_), _) => Ok(id),
+        (None, Some(id)) => Err(Ending::refused(format!("there is no organisation {id}")).into()),
+        (None, None) => {
+            anyhow::bail!("there is no organisation yet: start `docket up` once, which makes the first one")
+        }
+    }
+}
+
+/// A bar where somebody watches.
+fn bar(length: usize, what: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length as u64).with_message(what);
+    // The template is a literal: a mistake in it would only cost its looks.
+    match ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} to go") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }

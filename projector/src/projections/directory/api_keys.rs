@@ -45,6 +45,8 @@ const fn scope(scope: Scope) -> &'static str {
         Scope::ConsultationRead => "consultation:read",
         Scope::ConsultationComment => "consultation:comment",
         Scope::ConsultationWithdraw => "consultation:withdraw",
+        Scope::KnowledgeRead => "knowledge:read",
+        Scope::KnowledgeWrite => "knowledge:write",
         Scope::IdentityRead => "identity:read",
     }
 }

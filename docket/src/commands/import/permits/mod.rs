@@ -7,12 +7,11 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal};
+use std::io::BufReader;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use docket_command_api::setup;
 use docket_domain::consultation::{Consultation, State};
 use docket_domain::identity::{Organisation, OrganisationCommand, decide_organisation};
 use docket_events::{Category, Metadata, StreamId};
@@ -21,11 +20,10 @@ use docket_log::{AppendError, Bell, CommandContext, ExecuteError, Outcome, Store
 use docket_platform::db::DbRole;
 use docket_platform::{Shutdown, clock};
 use futures_util::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::exit::Ending;
+use super::{bar, tenant};
 use crate::place::{self, Place};
 use case::Story;
 
@@ -60,19 +58,6 @@ pub async fn run(place: &Place, file: &Path, organisation: Option<Uuid>) -> anyh
     problems.sort();
     print(&summary);
     report(&problems, &name.to_string())
-}
-
-/// The organisation that the cases belong to.
-async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
-    let id = asked.unwrap_or_else(|| setup::first_organisation(store));
-    let (organisation, _) = store.load::<Organisation>(StreamId::new(Category::Identity, id), None).await?;
-    match (organisation.state.name, asked) {
-        (Some(_), _) => Ok(id),
-        (None, Some(id)) => Err(Ending::refused(format!("there is no organisation {id}")).into()),
-        (None, None) => {
-            anyhow::bail!("there is no organisation yet: start `docket up` once, which makes the first one")
-        }
-    }
 }
 
 /// Makes the groups that the cases name, unless they are there.
@@ -129,7 +114,7 @@ type Problems = Vec<(u64, String)>;
 
 /// Writes all cases, many at once. A case that is refused keeps no other from being written.
 async fn import(store: &Store, tenant: Uuid, cases: Vec<table::Case>) -> anyhow::Result<(Summary, Problems)> {
-    let progress = progress(cases.len());
+    let progress = bar(cases.len(), "cases");
     let now = clock::now();
     let mut summary = Summary::default();
     let mut problems = Vec::new();
@@ -196,18 +181,6 @@ async fn attempt(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, Exe
         }
         // Neither a key nor a claim is part of this append.
         Verdict::Answered | Verdict::ClaimTaken => Err(AppendError::Refused("an unexpected verdict".to_owned()).into()),
-    }
-}
-
-fn progress(cases: usize) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let progress = ProgressBar::new(cases as u64);
-    // The template is a literal: a mistake in it would only cost its looks.
-    match ProgressStyle::with_template("{bar:40} {pos}/{len} cases, {eta} to go") {
-        Ok(style) => progress.with_style(style),
-        Err(_) => progress,
     }
 }
 

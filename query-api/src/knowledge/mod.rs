@@ -1,0 +1,47 @@
+//! The knowledge graph: entities, how they are related, and ways from one to another.
+//!
+//! Owns the SQL over `entity` and `relationship` ([`rows`]), the walk over them ([`walk`]), the same in memory ([`adjacency`], [`search`],
+//! [`warm`]) and the GraphQL fields. Rows keep the ends that relationships were added with: here an entity that was merged into another is
+//! that other one, whichever of them is named.
+
+mod adjacency;
+mod entity;
+mod neighbourhood;
+mod path;
+mod query;
+mod rows;
+mod search;
+mod walk;
+mod warm;
+
+pub use adjacency::{Adjacency, EntityPlace, RelationshipPlace, TooLarge};
+pub use query::KnowledgeQuery;
+pub use walk::{Hop, Reached, Walk};
+pub use warm::Graphs;
+
+use async_graphql::Enum;
+
+/// The deepest walk.
+const MAX_DEPTH: i32 = 5;
+/// The most entities of a walk.
+const MAX_NODES: i32 = 1_000;
+
+/// Which relationships of an entity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Enum)]
+pub enum Direction {
+    /// Those that lead from it.
+    #[default]
+    Outgoing,
+    /// Those that lead to it.
+    Incoming,
+    /// All of them.
+    Both,
+}
+
+/// An argument within its bounds.
+fn within(name: &'static str, number: i32, most: i32) -> Result<usize, crate::read::ReadError> {
+    usize::try_from(number)
+        .ok()
+        .filter(|_| (1..=most).contains(&number))
+        .ok_or_else(|| crate::read::ReadError::argument(name, format!("use a number from 1 to {most}.")))
+}
