@@ -4,7 +4,7 @@
 //! writes nothing and decides nothing. Four rules hold for every door:
 //!
 //! - The tenant comes from the verified token alone, and every row is read inside a transaction of that tenant ([`read`]); the one
-//!   connection that sees more ([`feed`]) hands out keys, to subscribers of their tenant only.
+//!   connection that sees more ([`changes`]) hands out keys, to subscribers of their tenant only.
 //! - Checkpoints are read before rows ([`position`]): an answer is at least as new as the position that it names.
 //! - An answer that lacks what the journal has had for more than a second says how old it is ([`age`]).
 //! - An answer never tells an internal cause; what is wrong has a stable code.
@@ -13,10 +13,10 @@
 //! the bells of its projector, and `docket query-api` runs them alone.
 
 pub mod age;
+pub mod changes;
 mod config;
 pub mod consultation;
 pub mod events;
-pub mod feed;
 pub mod graphql;
 pub mod identity;
 pub mod knowledge;
@@ -39,9 +39,9 @@ use utoipa::OpenApi;
 
 use crate::{
     age::Ages,
+    changes::{Follower, Hub},
     consultation::rest,
     events::{Waker, rest::Feeds},
-    feed::{Follower, Hub},
     graphql::{Door, Engine},
     knowledge::Graphs,
     position::Gate,

@@ -22,7 +22,7 @@ use super::{
     rows::Stats,
 };
 use crate::{
-    feed::Changed,
+    changes::Changed,
     graphql::{Asker, Instant, error},
 };
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::graphql::{ConsultationChange, ConsultationState};
 use crate::{
-    feed::{Hub, Interest, Subscriber},
+    changes::{Hub, Interest, Subscriber},
     graphql::{Asker, error},
     read,
 };

@@ -37,8 +37,8 @@ use uuid::Uuid;
 
 use crate::{
     age::age,
+    changes::Hub,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
-    feed::Hub,
     identity::{self, GroupMembers, IdentityQuery, Organisation},
     knowledge::KnowledgeQuery,
     position::{Gate, Seen},

@@ -26,7 +26,7 @@ use super::{
     walk::{self, Hop, Walk},
 };
 use crate::{
-    feed::changes,
+    changes::entries,
     position::{Entered, Gate, KNOWLEDGE, checkpoints},
     read::Tx,
 };
@@ -197,7 +197,7 @@ impl Graphs {
 
 /// Brings a graph as far as `seen`. False: that cannot be told change by change, it has to be loaded anew.
 async fn follow(warm: &Warm, tx: &mut Tx, seen: &Position) -> Result<bool, sqlx::Error> {
-    let parked = changes::parked(tx, KNOWLEDGE).await?;
+    let parked = entries::parked(tx, KNOWLEDGE).await?;
     let is_there = |following: &Following| seen.iter().all(|(shard, sequence)| following.at.get(shard) >= sequence);
     if warm.read().parked != parked {
         return Ok(false);
@@ -220,10 +220,10 @@ async fn follow(warm: &Warm, tx: &mut Tx, seen: &Position) -> Result<bool, sqlx:
     if behind.is_empty() {
         return Ok(true);
     }
-    let found = changes::behind(tx, KNOWLEDGE, &behind, PAGE as i64).await?;
-    let (reached, more) = changes::advance(&behind, seen, &found, PAGE);
+    let found = entries::behind(tx, KNOWLEDGE, &behind, PAGE as i64).await?;
+    let (reached, more) = entries::advance(&behind, seen, &found, PAGE);
     // After the changes: what was trimmed before is then seen to be missing.
-    if more || changes::is_too_old(&behind, &changes::trimmed(tx, KNOWLEDGE).await?) {
+    if more || entries::is_too_old(&behind, &entries::trimmed(tx, KNOWLEDGE).await?) {
         return Ok(false);
     }
     let keys: Vec<Uuid> = found.iter().map(|change| change.key).collect();
@@ -272,7 +272,7 @@ async fn rows(
 /// Loads a graph; as new as the checkpoints that are read before it, or newer.
 async fn load(gate: &Gate, tenant: Uuid, budget: usize) -> Result<Loaded, sqlx::Error> {
     let mut tx = gate.reads().begin(tenant).await?;
-    let parked = changes::parked(&mut tx, KNOWLEDGE).await?;
+    let parked = entries::parked(&mut tx, KNOWLEDGE).await?;
     let at = checkpoints(&mut tx, gate.installation(), KNOWLEDGE).await?;
     let mut graph = Adjacency::default();
     let mut is_fitting = Ok(());

@@ -7,7 +7,7 @@ use docket_platform::breaker::{Breaker, BreakerSettings};
 use docket_query_api::{
     Config,
     age::Ages,
-    feed::{Follower, Hub, Interest, Subscriber},
+    changes::{Follower, Hub, Interest, Subscriber},
     position::Gate,
     read::{ReadError, Reads},
 };

@@ -24,7 +24,7 @@ use docket_platform::{
 use docket_query_api::{
     Config, State,
     age::Ages,
-    feed::{Follower, Hub},
+    changes::{Follower, Hub},
     graphql::Engine,
     position::Gate,
     read::Reads,

@@ -26,8 +26,8 @@ use uuid::Uuid;
 
 use super::fresh;
 use crate::{
+    changes::Hub,
     consultation::rows,
-    feed::Hub,
     position::{CONSULTATION, Entered, Gate},
     read,
 };

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::{Batch, Change, FOLLOWED, Hub, News, changes};
+use super::{Batch, Change, FOLLOWED, Hub, News, entries};
 use crate::position::checkpoints;
 
 /// Changes of one shard read at once.
@@ -84,7 +84,7 @@ impl Follower {
     async fn round(&mut self) -> Result<bool, sqlx::Error> {
         let mut connection = db::acquire(&self.pool).await?;
         let seen = checkpoints(&mut connection, &self.installation, FOLLOWED).await?;
-        let parked = changes::parked(&mut connection, FOLLOWED).await?;
+        let parked = entries::parked(&mut connection, FOLLOWED).await?;
         let Some(cursors) = &mut self.cursors else {
             self.cursors = Some(Cursors { at: seen, parked });
             self.hub.follows();
@@ -143,10 +143,10 @@ async fn look(
     moved: &Position,
     seen: &Position,
 ) -> Result<(Option<Vec<Change>>, Position, bool), sqlx::Error> {
-    let found = changes::behind(connection, FOLLOWED, moved, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
+    let found = entries::behind(connection, FOLLOWED, moved, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
     // After the changes: what was trimmed before is then seen to be missing.
-    let trimmed = changes::trimmed(connection, FOLLOWED).await?;
-    let (reached, more) = changes::advance(moved, seen, &found, PAGE);
-    let whole = !changes::is_too_old(moved, &trimmed);
+    let trimmed = entries::trimmed(connection, FOLLOWED).await?;
+    let (reached, more) = entries::advance(moved, seen, &found, PAGE);
+    let whole = !entries::is_too_old(moved, &trimmed);
     Ok((whole.then_some(found), reached, more))
 }

@@ -15,7 +15,7 @@ use docket_log::Position;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use uuid::Uuid;
 
-use super::{Batch, Change, FOLLOWED, Hub, News, changes};
+use super::{Batch, Change, FOLLOWED, Hub, News, entries};
 use crate::{
     consultation::rows,
     position::{Gate, checkpoints},
@@ -87,11 +87,11 @@ impl Subscriber {
             .guard(async {
                 let mut tx = gate.reads().begin(tenant).await?;
                 let now = checkpoints(&mut tx, gate.installation(), FOLLOWED).await?;
-                Ok((now, changes::trimmed(&mut tx, FOLLOWED).await?))
+                Ok((now, entries::trimmed(&mut tx, FOLLOWED).await?))
             })
             .await?;
         let at = since.map_or_else(|| now.clone(), |since| resume(&since, &now));
-        if changes::is_too_old(&at, &trimmed) {
+        if entries::is_too_old(&at, &trimmed) {
             return Err(ReadError::Resync);
         }
         let ready = VecDeque::new();
@@ -106,7 +106,7 @@ impl Subscriber {
     /// What was healed behind the position while nobody listened. Better shown twice than never.
     async fn healed(&self) -> Result<(Vec<Change>, HashMap<Uuid, ConsultationView>), sqlx::Error> {
         let mut tx = self.gate.reads().begin(self.tenant).await?;
-        let healed = changes::healed(&mut tx, FOLLOWED, &self.at).await?;
+        let healed = entries::healed(&mut tx, FOLLOWED, &self.at).await?;
         let rows = load(&mut tx, &healed).await?;
         Ok((healed, rows))
     }
@@ -149,12 +149,12 @@ impl Subscriber {
     ) -> Result<Option<(Vec<Change>, Position, bool, HashMap<Uuid, ConsultationView>)>, sqlx::Error> {
         let mut tx = self.gate.reads().begin(self.tenant).await?;
         let seen = checkpoints(&mut tx, self.gate.installation(), FOLLOWED).await?;
-        let found = changes::behind(&mut tx, FOLLOWED, &self.at, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
+        let found = entries::behind(&mut tx, FOLLOWED, &self.at, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
         // After the changes: what was trimmed before is then seen to be missing.
-        if changes::is_too_old(&self.at, &changes::trimmed(&mut tx, FOLLOWED).await?) {
+        if entries::is_too_old(&self.at, &entries::trimmed(&mut tx, FOLLOWED).await?) {
             return Ok(None);
         }
-        let (reached, more) = changes::advance(&self.at, &seen, &found, PAGE);
+        let (reached, more) = entries::advance(&self.at, &seen, &found, PAGE);
         let rows = load(&mut tx, &found).await?;
         Ok(Some((found, reached, more, rows)))
     }

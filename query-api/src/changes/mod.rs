@@ -3,7 +3,7 @@
 //! Owns the promise that a subscriber misses nothing or is told so. The feed carries keys and positions only: what a subscriber
 //! sees of a consultation is read under its own tenant.
 
-pub(crate) mod changes;
+pub(crate) mod entries;
 mod follower;
 mod hub;
 mod subscriber;
