@@ -61,11 +61,7 @@ pub(super) async fn save(
     Json { value: SaveRequest { note }, hash }: Json<SaveRequest>,
 ) -> Result<Response, RouteError> {
     let (tenant, user) = (envelope.principal.tenant, envelope.principal.id);
-    let asked = [article_id];
-    let lookup = existing::among(state.store.pool(), tenant, existing::ARTICLES, &asked);
-    if state.guarded_query(lookup).await?.is_empty() {
-        return Err(Refusal::NotFound("article").into());
-    }
+    exists(&state, tenant, article_id).await?;
     let context = envelope.context(hash, Statuses::default());
     let id = saved_id(tenant, user, article_id);
     let decide = |saved: &Saved, _| save_article(saved, (user, article_id), note.as_deref());
@@ -87,9 +83,19 @@ pub(super) async fn unsave(
     Path(article_id): Path<Uuid>,
 ) -> Result<Response, RouteError> {
     let (tenant, user) = (envelope.principal.tenant, envelope.principal.id);
+    exists(&state, tenant, article_id).await?;
     let context = envelope.context_of_nothing();
     let id = saved_id(tenant, user, article_id);
     let decide = |saved: &Saved, _| unsave_article(saved, (user, article_id));
     let done = run::run(&state, &context, ("saved article", id), decide).await?;
     Ok(done.answer(|saved, _| View::of(article_id, saved)))
+}
+
+async fn exists(state: &State, tenant: Uuid, article_id: Uuid) -> Result<(), RouteError> {
+    let asked = [article_id];
+    let lookup = existing::among(state.store.pool(), tenant, existing::ARTICLES, &asked);
+    match state.guarded_query(lookup).await?.is_empty() {
+        true => Err(Refusal::NotFound("article").into()),
+        false => Ok(()),
+    }
 }

@@ -152,6 +152,16 @@ const DOORS: &[Door] = &[
     door("put", "/api/v1/relationships/{id}", Open::To(Action::WriteKnowledge), "{}"),
     door("post", "/api/v1/relationships/{id}/retract", Open::To(Action::WriteKnowledge), r#"{"reason":"x"}"#),
     door("post", "/api/v1/relationships/bulk", Open::To(Action::WriteKnowledge), r#"{"items":[]}"#),
+    door("post", "/api/v1/articles", Open::To(Action::WriteKnowledge), r#"{"title":"t"}"#),
+    door("put", "/api/v1/articles/{id}", Open::To(Action::WriteKnowledge), r#"{"title":"t"}"#),
+    door("post", "/api/v1/articles/{id}/retract", Open::To(Action::WriteKnowledge), r#"{"reason":"x"}"#),
+    // Before a topic of this name is made.
+    door("delete", "/api/v1/topics/{topic}", Open::To(Action::WriteKnowledge), ""),
+    door("put", "/api/v1/topics/{topic}", Open::To(Action::WriteKnowledge), r#"{"name":"T"}"#),
+    door("put", "/api/v1/user/topics/preferences", Open::To(Action::Engage), r#"{"topics":{}}"#),
+    door("put", "/api/v1/user/saved/{article_id}", Open::To(Action::Engage), "{}"),
+    door("delete", "/api/v1/user/saved/{article_id}", Open::To(Action::Engage), ""),
+    door("post", "/api/v1/engagement", Open::To(Action::Engage), r#"{"items":[]}"#),
     // Last, since it works.
     door("post", "/api/v1/members/leave", Open::To(Action::ManageSelf), ""),
 ];
@@ -165,6 +175,7 @@ struct Theirs {
     endpoint: Uuid,
     entity: Uuid,
     relationship: Uuid,
+    article: Uuid,
 }
 
 impl Theirs {
@@ -184,7 +195,10 @@ impl Theirs {
         app.post(by, "/api/v1/entities", &entity("b")).await.expect(201);
         let related = json!({ "source_external_id": "a", "type": "knows", "target_external_id": "b" });
         let relationship = app.post(by, "/api/v1/relationships", &related).await.expect(201).id();
-        Self { consultation, invitation, group, member: by.id, endpoint, entity: entity_a, relationship }
+        let article = app.post(by, "/api/v1/articles", &json!({ "title": "theirs" })).await.expect(201).id();
+        let save = format!("/api/v1/user/saved/{article}");
+        app.call(Some(by), "PUT", &save, &json!({}), &[]).await.expect(200);
+        Self { consultation, invitation, group, member: by.id, endpoint, entity: entity_a, relationship, article }
     }
 
     fn of(&self, path: &str) -> (Uuid, Uuid) {
@@ -194,6 +208,7 @@ impl Theirs {
             Some("webhook-endpoints") => self.endpoint,
             Some("entities") => self.entity,
             Some("relationships") => self.relationship,
+            Some("articles" | "user") => self.article,
             _ => self.consultation,
         };
         (id, self.member)
@@ -206,6 +221,8 @@ impl Door {
             .path
             .replace("{id}", &id.to_string())
             .replace("{name}", &id.to_string())
+            .replace("{topic}", &format!("t-{id}"))
+            .replace("{article_id}", &id.to_string())
             .replace("{user_id}", &user_id.to_string())
             .replace("{question_id}", &Uuid::nil().to_string());
         let mut request = Request::builder().method(self.method.to_uppercase().as_str()).uri(path);
@@ -258,7 +275,7 @@ async fn no_route_lets_in_whom_it_must_not() {
             };
             let foreign = door.knock(&app, Some(member), theirs).await;
             assert_eq!(foreign.body["code"] == "forbidden", !allowed, "{place} as {role}: {}", foreign.body);
-            let makes = door.method == "put" && door.path.ends_with("{name}");
+            let makes = door.method == "put" && (door.path.ends_with("{name}") || door.path.ends_with("{topic}"));
             if allowed && door.path.contains('{') && !makes {
                 // Another's and nobody's are one and the same.
                 let nobodys =
@@ -270,6 +287,7 @@ async fn no_route_lets_in_whom_it_must_not() {
     }
     assert_eq!(app.events_of(made.entity).await, ["entity_added"]);
     assert_eq!(app.events_of(made.relationship).await, ["relationship_added"]);
+    assert_eq!(app.events_of(made.article).await, ["article_published"]);
     assert_eq!(app.events_of(made.consultation).await, ["requested"], "and nothing happened behind any of them");
     assert_eq!(app.events_of(elsewhere).await, before);
 }

@@ -8,6 +8,8 @@ mod attempts;
 mod consultation;
 mod deciding;
 mod doors;
+mod engagement;
+mod feed;
 mod idempotency;
 mod input;
 mod knowledge;
