@@ -18,6 +18,7 @@ pub mod relay;
 pub mod replay;
 pub mod retry;
 pub mod roles;
+pub mod seed;
 pub mod status;
 pub mod up;
 
