@@ -6,6 +6,9 @@
 pub mod aggregate;
 pub mod calendar;
 pub mod consultation;
+pub mod engagement;
+pub mod feed;
+mod fields;
 pub mod identity;
 pub mod knowledge;
 pub mod notice;

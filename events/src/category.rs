@@ -14,11 +14,15 @@ pub enum Category {
     Consultation,
     /// Entities and relationships: the knowledge graph.
     Knowledge,
+    /// Articles and the topics they are about; readers' preferences and saved articles.
+    Feed,
+    /// What readers do with articles and entities.
+    Engagement,
 }
 
 impl Category {
     /// Every category, in the order of their codes.
-    pub const ALL: [Self; 3] = [Self::Identity, Self::Consultation, Self::Knowledge];
+    pub const ALL: [Self; 5] = [Self::Identity, Self::Consultation, Self::Knowledge, Self::Feed, Self::Engagement];
 
     /// The frozen number under which the journal stores this category.
     #[must_use]
@@ -27,6 +31,8 @@ impl Category {
             Self::Identity => 1,
             Self::Consultation => 2,
             Self::Knowledge => 3,
+            Self::Feed => 4,
+            Self::Engagement => 5,
         }
     }
 
@@ -43,6 +49,8 @@ impl Category {
             Self::Identity => "identity",
             Self::Consultation => "consultation",
             Self::Knowledge => "knowledge",
+            Self::Feed => "feed",
+            Self::Engagement => "engagement",
         }
     }
 
@@ -59,6 +67,8 @@ impl Category {
             Self::Identity => "docket.identity",
             Self::Consultation => "docket.consultation",
             Self::Knowledge => "docket.knowledge",
+            Self::Feed => "docket.feed",
+            Self::Engagement => "docket.engagement",
         }
     }
 }

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     Category, HasPersonal,
     consultation::ConsultationEvent,
+    engagement::EngagementEvent,
+    feed::FeedEvent,
     identity::IdentityEvent,
     knowledge::KnowledgeEvent,
     personal::PersonalField,
@@ -178,6 +180,21 @@ family!(KnowledgeEvent, Category::Knowledge, {
     "docket.knowledge.relationship_retracted.v1" => RelationshipRetracted,
 });
 
+family!(FeedEvent, Category::Feed, {
+    "docket.feed.article_published.v1" => ArticlePublished,
+    "docket.feed.article_revised.v1" => ArticleRevised,
+    "docket.feed.article_retracted.v1" => ArticleRetracted,
+    "docket.feed.topic_set.v1" => TopicSet,
+    "docket.feed.topic_removed.v1" => TopicRemoved,
+    "docket.feed.preferences_set.v1" => PreferencesSet,
+    "docket.feed.article_saved.v1" => ArticleSaved,
+    "docket.feed.article_unsaved.v1" => ArticleUnsaved,
+});
+
+family!(EngagementEvent, Category::Engagement, {
+    "docket.engagement.recorded.v1" => Recorded,
+});
+
 /// Any event of any category: what readers of the whole log see.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -187,6 +204,10 @@ pub enum Event {
     Consultation(ConsultationEvent),
     /// Of an entity or a relationship.
     Knowledge(KnowledgeEvent),
+    /// Of an article, the topics, a reader's preferences or a saved article.
+    Feed(FeedEvent),
+    /// Of what readers do.
+    Engagement(EngagementEvent),
 }
 
 impl Event {
@@ -199,6 +220,8 @@ impl Event {
             Category::Identity => IdentityEvent::decode(event_type, data).map(Self::Identity),
             Category::Consultation => ConsultationEvent::decode(event_type, data).map(Self::Consultation),
             Category::Knowledge => KnowledgeEvent::decode(event_type, data).map(Self::Knowledge),
+            Category::Feed => FeedEvent::decode(event_type, data).map(Self::Feed),
+            Category::Engagement => EngagementEvent::decode(event_type, data).map(Self::Engagement),
         }
     }
 
@@ -209,6 +232,8 @@ impl Event {
             Self::Identity(event) => event.event_type(),
             Self::Consultation(event) => event.event_type(),
             Self::Knowledge(event) => event.event_type(),
+            Self::Feed(event) => event.event_type(),
+            Self::Engagement(event) => event.event_type(),
         }
     }
 
@@ -221,6 +246,8 @@ impl Event {
             Self::Identity(event) => event.encode(),
             Self::Consultation(event) => event.encode(),
             Self::Knowledge(event) => event.encode(),
+            Self::Feed(event) => event.encode(),
+            Self::Engagement(event) => event.encode(),
         }
     }
 }
@@ -231,6 +258,8 @@ impl HasPersonal for Event {
             Self::Identity(event) => event.visit_personal(visit),
             Self::Consultation(event) => event.visit_personal(visit),
             Self::Knowledge(event) => event.visit_personal(visit),
+            Self::Feed(event) => event.visit_personal(visit),
+            Self::Engagement(event) => event.visit_personal(visit),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | you look for | module |
 //! |---|---|
 //! | the events of a consultation, of identity, of the knowledge graph | [`consultation`], [`identity`], [`knowledge`] |
+//! | those of what is read, and of what readers do with it | [`feed`], [`engagement`] |
 //! | what stands around an event's data | [`envelope`] |
 //! | business hours and holidays | [`calendar`] |
 //! | names and addresses of people | [`personal`]; as those read them who may, [`clear`] |
@@ -19,7 +20,9 @@ pub mod category;
 pub mod clear;
 pub mod codec;
 pub mod consultation;
+pub mod engagement;
 pub mod envelope;
+pub mod feed;
 pub mod identity;
 pub mod knowledge;
 pub mod personal;

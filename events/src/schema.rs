@@ -3,13 +3,13 @@
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::{consultation as c, identity as i, knowledge as k};
+use crate::{consultation as c, engagement as e, feed as f, identity as i, knowledge as k};
 
 /// An event type, and what makes the schema of its data.
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 64] = [
+pub(crate) const TYPES: [Entry; 73] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
     ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
@@ -80,6 +80,15 @@ pub(crate) const TYPES: [Entry; 64] = [
     ("docket.knowledge.relationship_added.v1", SchemaGenerator::root_schema_for::<k::RelationshipAdded>),
     ("docket.knowledge.relationship_changed.v1", SchemaGenerator::root_schema_for::<k::RelationshipChanged>),
     ("docket.knowledge.relationship_retracted.v1", SchemaGenerator::root_schema_for::<k::RelationshipRetracted>),
+    ("docket.feed.article_published.v1", SchemaGenerator::root_schema_for::<f::ArticlePublished>),
+    ("docket.feed.article_revised.v1", SchemaGenerator::root_schema_for::<f::ArticleRevised>),
+    ("docket.feed.article_retracted.v1", SchemaGenerator::root_schema_for::<f::ArticleRetracted>),
+    ("docket.feed.topic_set.v1", SchemaGenerator::root_schema_for::<f::TopicSet>),
+    ("docket.feed.topic_removed.v1", SchemaGenerator::root_schema_for::<f::TopicRemoved>),
+    ("docket.feed.preferences_set.v1", SchemaGenerator::root_schema_for::<f::PreferencesSet>),
+    ("docket.feed.article_saved.v1", SchemaGenerator::root_schema_for::<f::ArticleSaved>),
+    ("docket.feed.article_unsaved.v1", SchemaGenerator::root_schema_for::<f::ArticleUnsaved>),
+    ("docket.engagement.recorded.v1", SchemaGenerator::root_schema_for::<e::EngagementRecorded>),
 ];
 
 /// Every event type with the schema of its data.

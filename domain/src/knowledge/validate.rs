@@ -4,7 +4,10 @@ use docket_events::knowledge::{EntityFacts, RelationshipFacts};
 use serde_json::{Map, Value};
 
 use super::Refusal;
-use crate::consultation::{self, validate};
+use crate::{
+    consultation::{self, validate},
+    fields::{self, Unfit},
+};
 
 const MAX_TYPE_BYTES: usize = 200;
 const MAX_NAME_CHARS: usize = 500;
@@ -15,6 +18,12 @@ const MAX_SOURCE_CHARS: usize = 500;
 const MAX_EXTERNAL_ID_CHARS: usize = 200;
 const MAX_REASON_CHARS: usize = 1_000;
 
+impl From<Unfit> for Refusal {
+    fn from(Unfit { field, reason }: Unfit) -> Self {
+        Self::Invalid { field, reason }
+    }
+}
+
 pub(super) fn invalid<T>(field: &'static str, reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Invalid { field, reason: reason.into() })
 }
@@ -24,37 +33,15 @@ pub(super) fn invalid<T>(field: &'static str, reason: impl Into<String>) -> Resu
 /// # Errors
 /// [`Refusal::Invalid`] on `type`.
 pub fn check_type(text: &str) -> Result<(), Refusal> {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-./".contains(&byte);
-    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'/');
-    if begins && text.len() <= MAX_TYPE_BYTES && text.bytes().all(allowed) {
-        return Ok(());
-    }
-    invalid(
-        "type",
-        format!(
-            "must have 1 to {MAX_TYPE_BYTES} lower-case letters, digits, underscores, hyphens, dots and slashes, and begin with a letter or a slash"
-        ),
-    )
+    Ok(fields::word("type", text, MAX_TYPE_BYTES)?)
 }
 
-/// A text of one line.
 fn line(field: &'static str, text: &str, most: usize) -> Result<(), Refusal> {
-    // Bytes first: what is far too long is not counted.
-    if text.trim().is_empty() || text.len() > most * 4 || text.chars().count() > most {
-        return invalid(field, format!("must have 1 to {most} characters, not all of them blank"));
-    }
-    if text.chars().any(char::is_control) {
-        return invalid(field, "must not hold control characters or line breaks");
-    }
-    Ok(())
+    Ok(fields::line(field, text, most)?)
 }
 
 fn confidence(confidence: f64) -> Result<(), Refusal> {
-    // No number is in no range.
-    if (0.0..=1.0).contains(&confidence) {
-        return Ok(());
-    }
-    invalid("confidence", "must be a number from 0 to 1")
+    Ok(fields::share("confidence", confidence)?)
 }
 
 fn properties(properties: &Map<String, Value>) -> Result<(), Refusal> {

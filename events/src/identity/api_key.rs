@@ -26,6 +26,9 @@ pub enum Scope {
     /// Add, change, merge and retract entities and relationships.
     #[serde(rename = "knowledge:write")]
     KnowledgeWrite,
+    /// Say what was read, and keep preferences and saved articles of the key's own.
+    #[serde(rename = "engagement:write")]
+    EngagementWrite,
     /// Read who belongs to the organisation and its groups.
     #[serde(rename = "identity:read")]
     IdentityRead,

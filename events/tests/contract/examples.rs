@@ -10,6 +10,11 @@ use docket_events::{
         ReceiptRedeemed, ReceiptRevoked, Released, Reminded, Requested, Responded, Rule, TermsSet, TimedOut, VoteCast,
         WithdrawalReason, Withdrawn,
     },
+    engagement::{Action, Engaged, EngagementEvent, EngagementRecorded, Item},
+    feed::{
+        ArticleFacts, ArticlePublished, ArticleRetracted, ArticleRevised, ArticleSaved, ArticleUnsaved, FeedEvent as F,
+        PreferencesSet, TopicRemoved, TopicSet,
+    },
     identity::{
         AddressVerified, AllSessionsRevoked, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, CalendarSet, Channel,
         EndpointEnd, EndpointFormat, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed,
@@ -58,7 +63,69 @@ fn deadline() -> DateTime<Utc> {
 pub(crate) fn all() -> Vec<Event> {
     let consultation = consultation().into_iter().map(Event::Consultation);
     let identity = identity().into_iter().map(Event::Identity);
-    consultation.chain(identity).chain(knowledge().into_iter().map(Event::Knowledge)).collect()
+    let knowledge = knowledge().into_iter().map(Event::Knowledge);
+    let feed = feed().into_iter().map(Event::Feed);
+    let engagement = engagement().into_iter().map(Event::Engagement);
+    consultation.chain(identity).chain(knowledge).chain(feed).chain(engagement).collect()
+}
+
+fn feed() -> Vec<F> {
+    let facts = ArticleFacts {
+        title: "How leases end".to_owned(),
+        summary: "What happens to what a worker held.".to_owned(),
+        body: "A lease ends when its holder is silent.\n\nWhoever comes next goes on behind it.".to_owned(),
+        content_type: "paper".to_owned(),
+        quality: 0.75,
+        relevance: 0.5,
+        topics: vec!["leases".to_owned()],
+        entities: vec![GROUP],
+        source_url: Some("https://example.org/leases".to_owned()),
+        published_at: deadline(),
+    };
+    let bare = ArticleFacts {
+        summary: String::new(),
+        body: String::new(),
+        topics: vec![],
+        entities: vec![],
+        source_url: None,
+        ..facts.clone()
+    };
+    let (user_id, article_id, topic) = (ADA, COMMENT, "leases".to_owned());
+    vec![
+        F::ArticlePublished(ArticlePublished { facts, external_id: Some("Q1".to_owned()), published_by: ADA }),
+        F::ArticleRevised(ArticleRevised { facts: bare, revised_by: GRACE }),
+        F::ArticleRetracted(ArticleRetracted { reason: "It was wrong.".to_owned(), retracted_by: GRACE }),
+        F::TopicSet(TopicSet {
+            topic: topic.clone(),
+            name: "Leases".to_owned(),
+            parent: Some("time".to_owned()),
+            set_by: ADA,
+        }),
+        F::TopicRemoved(TopicRemoved { topic: topic.clone(), removed_by: ADA }),
+        F::PreferencesSet(PreferencesSet { user_id, topics: [(topic, 0.25)].into() }),
+        F::ArticleSaved(ArticleSaved { user_id, article_id, note: Some("For the next review.".to_owned()) }),
+        F::ArticleUnsaved(ArticleUnsaved { user_id, article_id }),
+    ]
+}
+
+fn engagement() -> Vec<EngagementEvent> {
+    let view = Engaged {
+        id: COMMENT,
+        action: Action::View,
+        item: Item::Article(GROUP),
+        at: None,
+        dwell_ms: None,
+        consultation_id: None,
+    };
+    let dwell = Engaged {
+        id: INVITATION,
+        action: Action::Dwell,
+        item: Item::Entity(GROUP),
+        at: Some(deadline()),
+        dwell_ms: Some(12_500),
+        consultation_id: Some(COMMENT),
+    };
+    vec![EngagementEvent::Recorded(EngagementRecorded { user_id: ADA, items: vec![view, dwell] })]
 }
 
 fn knowledge() -> Vec<K> {

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, path::PathBuf, sync::Once};
 
 use docket_events::{
-    Category, DecodeError, Event, EventData, HasPersonal, consultation::ConsultationEvent, identity::IdentityEvent,
-    knowledge::KnowledgeEvent,
+    Category, DecodeError, Event, EventData, HasPersonal, consultation::ConsultationEvent, engagement::EngagementEvent,
+    feed::FeedEvent, identity::IdentityEvent, knowledge::KnowledgeEvent,
 };
 use sha2::{Digest, Sha256};
 
@@ -21,7 +21,8 @@ pub(crate) fn blessing() -> bool {
 
 /// Every type of every family.
 pub(crate) fn types() -> Vec<&'static str> {
-    [ConsultationEvent::TYPES, IdentityEvent::TYPES, KnowledgeEvent::TYPES].concat()
+    [ConsultationEvent::TYPES, IdentityEvent::TYPES, KnowledgeEvent::TYPES, FeedEvent::TYPES, EngagementEvent::TYPES]
+        .concat()
 }
 
 /// Writes the files that are missing, before any test reads one.
@@ -50,6 +51,8 @@ fn encode(event: &Event) -> String {
         Event::Consultation(event) => event.encode(),
         Event::Identity(event) => event.encode(),
         Event::Knowledge(event) => event.encode(),
+        Event::Feed(event) => event.encode(),
+        Event::Engagement(event) => event.encode(),
     }
     .unwrap()
 }
@@ -59,6 +62,8 @@ fn category(event: &Event) -> Category {
         Event::Consultation(_) => Category::Consultation,
         Event::Identity(_) => Category::Identity,
         Event::Knowledge(_) => Category::Knowledge,
+        Event::Feed(_) => Category::Feed,
+        Event::Engagement(_) => Category::Engagement,
     }
 }
 
