@@ -37,6 +37,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::QueryApi(args) => query_api::run(args).await,
         Action::Migrate(args) => migrate::run(args).await,
         Action::Import(args) => import::run(args).await,
+        Action::Seed(args) => seed::run(args).await,
         Action::Demo(args) => demo::run(args).await,
         Action::Relay(args) => relay::run(args).await,
         Action::Replay(args) => replay::run(args).await,

@@ -14,16 +14,15 @@ use docket_log::load::Loaded;
 use docket_log::{AppendError, CommandContext, ExecuteError, Store, Verdict};
 use docket_platform::ids;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::bar;
+use crate::place::patiently;
 
 /// Commands that are on their way at once: enough to fill the lanes' batches.
 const CONCURRENCY: usize = 256;
 /// How long a command is tried again while the journal does not answer; repeating it doubles nothing.
-const PATIENCE: Duration = Duration::from_secs(30);
-const RETRY: Duration = Duration::from_millis(200);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A stream that is to begin with what was decided.
 #[derive(Debug)]
@@ -98,22 +97,21 @@ pub async fn write<A: Aggregate>(
     stream: StreamId,
     events: &[Timed<A::Event>],
 ) -> Result<bool, ExecuteError> {
-    let deadline = Instant::now() + PATIENCE;
     let mut maybe_written = false;
-    loop {
-        match attempt::<A>(store, context, stream, events).await {
-            // What an attempt before this one wrote is ours.
-            Ok(written) => return Ok(written || maybe_written),
-            Err(error @ (ExecuteError::Unreachable | ExecuteError::Busy)) => {
-                if Instant::now() >= deadline {
-                    return Err(error);
-                }
-                maybe_written |= matches!(error, ExecuteError::Unreachable);
-                tokio::time::sleep(RETRY).await;
-            }
-            Err(error) => return Err(error),
+    patiently(PATIENCE, is_passing, async || match attempt::<A>(store, context, stream, events).await {
+        // What an attempt before this one wrote is ours.
+        Ok(written) => Ok(written || maybe_written),
+        Err(error) => {
+            maybe_written |= matches!(error, ExecuteError::Unreachable);
+            Err(error)
         }
-    }
+    })
+    .await
+}
+
+/// Whether it may work in a moment.
+pub const fn is_passing(error: &ExecuteError) -> bool {
+    matches!(error, ExecuteError::Unreachable | ExecuteError::Busy)
 }
 
 async fn attempt<A: Aggregate>(

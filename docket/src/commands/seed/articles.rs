@@ -5,7 +5,7 @@ use rand::RngExt;
 
 use super::entities::Kind;
 use super::graph::Graph;
-use super::shape::{self, Dice, Part, chance, dates, dealt, one, qualities};
+use super::shape::{self, Dice, Part, chance, dates, dealt, few, one, qualities};
 
 /// A topic, by the word that stands for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,19 +98,6 @@ pub fn articles(seed: u64, until: DateTime<Utc>, count: usize, graph: &Graph) ->
             Article { title, summary, body, content_type, quality, relevance, topics, entities, published_at }
         })
         .collect()
-}
-
-/// One to `most` different ones of `count`.
-fn few(count: usize, most: usize, dice: &mut Dice) -> Vec<usize> {
-    let wanted = dice.random_range(1..=most);
-    let mut found = Vec::new();
-    for _ in 0..wanted {
-        let thrown = dice.random_range(0..count);
-        if !found.contains(&thrown) {
-            found.push(thrown);
-        }
-    }
-    found
 }
 
 /// The entities in the order in which they became known.

@@ -1,31 +1,22 @@
 //! What the users did with what they read: sessions of some minutes, in which articles and entities are looked at.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use docket_events::engagement::Action;
 use rand::RngExt;
 
-use super::articles::Article;
-use super::graph::Graph;
-use super::shape::{self, Dice, Part, chance, dates};
+use super::articles::{Article, TOPICS};
+use super::shape::{self, Dice, Part, chance, dates, few};
 
 /// Sessions of each user, as a mean.
 const SESSIONS: usize = 4;
 /// The most things that are done in a session.
 const MOST: usize = 15;
-
-/// What somebody does with a thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// It is shown.
-    View,
-    /// It is opened.
-    Click,
-    /// It is kept.
-    Save,
-    /// It is passed on.
-    Share,
-    /// It is looked at for so many milliseconds.
-    Dwell(u32),
-}
+/// The time between two of them.
+const PACE: TimeDelta = TimeDelta::seconds(40);
+/// The most topics that somebody says to care for.
+const CARES: usize = 6;
 
 /// A thing that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +27,19 @@ pub enum Thing {
     Entity(usize),
 }
 
+/// What somebody did with a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Act {
+    /// How long before the end of the session.
+    pub before: TimeDelta,
+    /// What.
+    pub action: Action,
+    /// With what.
+    pub thing: Thing,
+    /// For how long, in milliseconds; of a dwell alone.
+    pub dwell_ms: Option<u32>,
+}
+
 /// What somebody did at one go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -43,8 +47,8 @@ pub struct Session {
     pub user: usize,
     /// When it was over.
     pub at: DateTime<Utc>,
-    /// What was done, and how long before the end.
-    pub acts: Vec<(TimeDelta, Act, Thing)>,
+    /// What was done, in order.
+    pub acts: Vec<Act>,
 }
 
 /// What there is to read.
@@ -52,62 +56,82 @@ pub struct Shelf<'a> {
     articles: &'a [Article],
     /// Places of articles, by date.
     order: Vec<usize>,
-    graph: &'a Graph,
 }
 
 impl<'a> Shelf<'a> {
-    /// Articles and the entities of a graph.
+    /// Articles, and the entities that they are about.
     #[must_use]
-    pub fn new(articles: &'a [Article], graph: &'a Graph) -> Self {
+    pub fn new(articles: &'a [Article]) -> Self {
         let mut order: Vec<usize> = (0..articles.len()).collect();
         order.sort_by_key(|place| articles[*place].published_at);
-        Self { articles, order, graph }
+        Self { articles, order }
     }
 
-    /// What somebody does who reads at a time; nothing if there is nothing to read yet.
-    pub fn session(&self, at: DateTime<Utc>, dice: &mut Dice) -> Vec<(TimeDelta, Act, Thing)> {
+    /// What somebody does who reads until a time; nothing if nothing is out yet.
+    pub fn session(&self, at: DateTime<Utc>, dice: &mut Dice) -> Vec<Act> {
         let out = self.order.partition_point(|place| self.articles[*place].published_at <= at);
-        let Some(articles) = self.order.get(..out).filter(|articles| !articles.is_empty()) else { return Vec::new() };
+        let articles = &self.order[..out];
+        if articles.is_empty() {
+            return Vec::new();
+        }
         let wanted = dice.random_range(3..=MOST);
         let mut acts = Vec::new();
         while acts.len() < wanted {
             // Of two the newer one, and of two such the better one: good news is read most.
             let newer = |dice: &mut Dice| dice.random_range(0..out).max(dice.random_range(0..out));
-            let [one, other] = [articles[newer(dice)], articles[newer(dice)]];
-            let place = if self.articles[one].quality < self.articles[other].quality { other } else { one };
-            self.read(place, &mut acts, dice);
+            let [place, other] = [articles[newer(dice)], articles[newer(dice)]];
+            let better = if self.articles[place].quality < self.articles[other].quality { other } else { place };
+            self.read(better, &mut acts, dice);
         }
         acts.truncate(wanted);
-        // The first one is done at the beginning.
-        let minutes = i64::try_from(wanted).unwrap_or(0);
-        acts.into_iter()
-            .zip(0..)
-            .map(|((act, thing), done)| (TimeDelta::seconds((minutes - done) * 40), act, thing))
-            .collect()
+        for (act, left) in acts.iter_mut().rev().zip(1..) {
+            act.before = PACE * left;
+        }
+        acts
     }
 
-    fn read(&self, place: usize, acts: &mut Vec<(Act, Thing)>, dice: &mut Dice) {
+    fn read(&self, place: usize, acts: &mut Vec<Act>, dice: &mut Dice) {
+        let act = |action, thing| Act { before: TimeDelta::zero(), action, thing, dwell_ms: None };
         let article = Thing::Article(place);
-        acts.push((Act::View, article));
-        if chance(55, dice) {
-            acts.push((Act::Click, article));
-            acts.push((Act::Dwell(dice.random_range(4_000..240_000)), article));
-            for (percent, act) in [(15, Act::Save), (6, Act::Share)] {
-                if chance(percent, dice) {
-                    acts.push((act, article));
-                }
-            }
-            if let Some(entity) = self.articles[place].entities.first().filter(|_| chance(30, dice)) {
-                acts.push((Act::Click, Thing::Entity(*entity)));
+        acts.push(act(Action::View, article));
+        if !chance(55, dice) {
+            return;
+        }
+        acts.push(act(Action::Click, article));
+        acts.push(Act { dwell_ms: Some(dice.random_range(4_000..240_000)), ..act(Action::Dwell, article) });
+        for (percent, action) in [(15, Action::Save), (6, Action::Share)] {
+            if chance(percent, dice) {
+                acts.push(act(action, article));
             }
         }
+        if let Some(entity) = self.articles[place].entities.first().filter(|_| chance(30, dice)) {
+            acts.push(act(Action::Click, Thing::Entity(*entity)));
+        }
     }
+}
 
-    /// The entities of the graph.
-    #[must_use]
-    pub const fn graph(&self) -> &Graph {
-        self.graph
-    }
+/// What a user cares for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cares {
+    /// When it was said.
+    pub at: DateTime<Utc>,
+    /// How much, from 0 to 1, by topic.
+    pub topics: BTreeMap<String, f64>,
+}
+
+/// What a seed's users care for, said before `until`.
+#[must_use]
+pub fn cares(seed: u64, until: DateTime<Utc>, users: usize) -> Vec<Cares> {
+    let mut dice = shape::dice(seed, Part::Preferences);
+    let dates = dates(users, until, &mut dice);
+    let of_each = dates.into_iter().map(|at| {
+        let topics = few(TOPICS.len(), CARES, &mut dice);
+        let cares = topics
+            .into_iter()
+            .map(|place| (TOPICS[place].word.to_owned(), f64::from(dice.random_range(0..=20_u8)) / 20.0));
+        Cares { at, topics: cares.collect() }
+    });
+    of_each.collect()
 }
 
 /// The sessions of a seed's users before `until`.

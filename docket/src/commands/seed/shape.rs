@@ -26,8 +26,10 @@ pub enum Part {
     Articles = 4,
     /// What was read.
     Reading = 5,
+    /// What users care for.
+    Preferences = 6,
     /// What goes on.
-    Live = 6,
+    Live = 7,
 }
 
 /// The dice of a part.
@@ -91,6 +93,18 @@ pub fn qualities(count: usize, dice: &mut Dice) -> Vec<f64> {
 /// When there is none.
 pub fn one<'a, T>(of: &'a [T], dice: &mut Dice) -> &'a T {
     &of[dice.random_range(0..of.len())]
+}
+
+/// One to `most` different places of `count`.
+pub fn few(count: usize, most: usize, dice: &mut Dice) -> Vec<usize> {
+    let mut found = Vec::new();
+    for _ in 0..dice.random_range(1..=most) {
+        let thrown = dice.random_range(0..count);
+        if !found.contains(&thrown) {
+            found.push(thrown);
+        }
+    }
+    found
 }
 
 /// Whether something happens that does in so many of a hundred cases.

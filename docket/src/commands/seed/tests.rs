@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::TimeDelta;
+use docket_events::engagement::Action;
 use docket_events::identity::Role;
 
 use super::articles::{Article, TOPICS, articles};
 use super::entities::Kind;
 use super::graph::{Graph, HUB, graph, most};
 use super::people::people;
-use super::reading::{Act, Shelf, Thing, sessions};
+use super::reading::{Shelf, Thing, cares, sessions};
 use super::*;
 
 /// As the README has it.
@@ -160,8 +161,8 @@ fn the_same_seed_makes_the_same_and_another_one_something_else() {
     let made = |seed: u64| {
         let graph = graph(seed, until(), 300, 900);
         let articles = articles(seed, until(), 50, &graph);
-        let read = sessions(seed, until(), 10, &Shelf::new(&articles, &graph));
-        format!("{:?}{graph:?}{articles:?}{read:?}", people(seed, 10))
+        let read = sessions(seed, until(), 10, &Shelf::new(&articles));
+        format!("{:?}{graph:?}{articles:?}{read:?}{:?}", people(seed, 10), cares(seed, until(), 10))
     };
     assert_eq!(made(7), made(7));
     assert_ne!(made(7), made(8));
@@ -212,19 +213,20 @@ fn articles_have_some_paragraphs_and_topics_of_the_tree() {
 fn users_read_what_is_out_and_act_on_what_they_opened() {
     let graph = seeded(7);
     let articles = articles(7, until(), ARTICLES, &graph);
-    let sessions = sessions(7, until(), 100, &Shelf::new(&articles, &graph));
+    let sessions = sessions(7, until(), 100, &Shelf::new(&articles));
     let acts: usize = sessions.iter().map(|session| session.acts.len()).sum();
     assert!((2_000..8_000).contains(&acts), "{acts}");
     let mut saved = 0;
     for session in &sessions {
         assert!(session.user < 100 && session.at <= until());
-        assert!(session.acts.is_sorted_by_key(|(before, _, _)| -before.num_seconds()));
-        for (before, act, thing) in &session.acts {
-            if let Thing::Article(place) = thing {
-                assert!(articles[*place].published_at <= session.at);
+        assert!(session.acts.is_sorted_by_key(|act| -act.before.num_seconds()));
+        for act in &session.acts {
+            if let Thing::Article(place) = act.thing {
+                assert!(articles[place].published_at <= session.at);
             }
-            assert!(*before > TimeDelta::zero());
-            saved += usize::from(*act == Act::Save);
+            assert!(act.before > TimeDelta::zero() && act.before < TimeDelta::minutes(15));
+            assert_eq!(act.dwell_ms.is_some(), act.action == Action::Dwell);
+            saved += usize::from(act.action == Action::Save);
         }
     }
     assert!(saved > 100, "{saved}");
