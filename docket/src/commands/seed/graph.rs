@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::entities::{self, Entity, Kind};
-use super::shape::{self, Dice, Part, chance, dates, one, qualities};
+use super::shape::{self, Dice, Part, chance, dates, not_before, one, qualities};
 
 /// The least relationships of a hub.
 pub const HUB: u32 = 50;
@@ -256,7 +256,8 @@ fn related(
     let mut of_age = dates(pairs.len(), until, dice);
     of_age.sort_unstable();
     let mut pairs = pairs.to_vec();
-    pairs.sort_by_key(|(one, other)| entities[*one].at.max(entities[*other].at));
+    let known = |place: usize, other: usize| entities[place].at.max(entities[other].at);
+    pairs.sort_by_key(|(place, other)| known(*place, *other));
     let confidences = qualities(pairs.len(), dice);
     let parts = pairs.into_iter().zip(of_age).zip(confidences);
     parts
@@ -266,6 +267,7 @@ fn related(
             let words = between(entities[source_place].kind, entities[target].kind);
             let facts =
                 RelationshipFacts { confidence, source: Some(source.to_owned()), ..RelationshipFacts::default() };
+            let at = not_before(known(place, other), at, until);
             Relationship { source: source_place, kind: *one(words, dice), target, facts, at }
         })
         .collect()

@@ -139,7 +139,9 @@ impl Live<'_> {
                         break;
                     }
                 }
-                _ = ticks.tick(), if running.len() < AT_ONCE => running.extend(desk.next(self, clock::now()).map(|step| self.act(step))),
+                _ = ticks.tick(), if running.len() < AT_ONCE => {
+                    running.extend(desk.next(self, clock::now()).map(|step| self.act(step)));
+                }
             }
         }
         while let Some((step, came)) = running.next().await {

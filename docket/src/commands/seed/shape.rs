@@ -80,6 +80,13 @@ pub fn dates(count: usize, until: DateTime<Utc>, dice: &mut Dice) -> Vec<DateTim
     bands.into_iter().map(|(from, to)| until - TimeDelta::seconds(dice.random_range(from..=to))).collect()
 }
 
+/// `date`, or `earliest` if that is later, unless it counts as another age: then the shares go first.
+#[must_use]
+pub fn not_before(earliest: DateTime<Utc>, date: DateTime<Utc>, until: DateTime<Utc>) -> DateTime<Utc> {
+    let band = |date: DateTime<Utc>| AGES.iter().position(|(_, (_, to))| (until - date).num_seconds() <= *to);
+    if earliest > date && band(earliest) == band(date) { earliest } else { date }
+}
+
 /// `count` qualities: 60 % from 0.7 to 1, 30 % from 0.4 to below 0.7, the rest below.
 #[must_use]
 pub fn qualities(count: usize, dice: &mut Dice) -> Vec<f64> {
