@@ -50,7 +50,9 @@ impl Derive for Rules {
     async fn derive(&self, stream: StreamId, events: &[Recorded]) -> Result<Derived, RecoverError> {
         let unreadable = self.unreadable(events).await?;
         match stream.category {
-            Category::Knowledge => Ok(Derived { deadline: None, claims: Vec::new(), unreadable }),
+            Category::Knowledge | Category::Feed | Category::Engagement => {
+                Ok(Derived { deadline: None, claims: Vec::new(), unreadable })
+            }
             Category::Consultation => {
                 let deadline = fold::<Consultation>(events)?.deadline();
                 Ok(Derived { deadline, claims: Vec::new(), unreadable })

@@ -35,6 +35,7 @@ pub const fn token_scope(scope: identity::Scope) -> Scope {
         identity::Scope::ConsultationWithdraw => Scope::ConsultationWithdraw,
         identity::Scope::KnowledgeRead => Scope::KnowledgeRead,
         identity::Scope::KnowledgeWrite => Scope::KnowledgeWrite,
+        identity::Scope::EngagementWrite => Scope::EngagementWrite,
         identity::Scope::IdentityRead => Scope::IdentityRead,
     }
 }
@@ -49,6 +50,7 @@ pub const fn event_scope(scope: Scope) -> identity::Scope {
         Scope::ConsultationWithdraw => identity::Scope::ConsultationWithdraw,
         Scope::KnowledgeRead => identity::Scope::KnowledgeRead,
         Scope::KnowledgeWrite => identity::Scope::KnowledgeWrite,
+        Scope::EngagementWrite => identity::Scope::EngagementWrite,
         Scope::IdentityRead => identity::Scope::IdentityRead,
     }
 }

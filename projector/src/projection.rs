@@ -158,6 +158,17 @@ impl WriteError {
     }
 }
 
+/// Nothing is ever built upon the wrong ground in silence.
+///
+/// # Errors
+/// [`WriteError::Inconsistent`] unless as many rows were written as there are to be.
+pub(crate) fn all_there(what: &str, written: u64, wanted: usize) -> Result<(), WriteError> {
+    if written == wanted as u64 {
+        return Ok(());
+    }
+    Err(WriteError::Inconsistent(format!("{written} of {wanted} {what} are there to be changed")))
+}
+
 /// An entry of the change feed: what subscriptions and caches learn of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change<'a> {

@@ -59,20 +59,31 @@ pub const EVENTS_IDENTITY: Source = Source { projection: "events", category: Cat
 /// Entities and relationships.
 pub const KNOWLEDGE: Source = Source { projection: "knowledge", category: Category::Knowledge };
 
+/// Articles, topics, preferences and saved articles.
+pub const FEED: Source = Source { projection: "feed", category: Category::Feed };
+/// What readers did, and what it adds up to.
+pub const ENGAGEMENT: Source = Source { projection: "engagement", category: Category::Engagement };
+
 /// The places of the knowledge graph's events.
 pub const EVENTS_KNOWLEDGE: Source = Source { projection: "events", category: Category::Knowledge };
 
+/// The places of the feed's events.
+pub const EVENTS_FEED: Source = Source { projection: "events", category: Category::Feed };
+
 /// Every projection that is read here.
-pub(crate) const SOURCES: [Source; 9] = [
+pub(crate) const SOURCES: [Source; 12] = [
     CONSULTATION,
     CONSULTATION_STATS,
     IDENTITY,
     DIRECTORY,
     AUDIT,
     KNOWLEDGE,
+    FEED,
+    ENGAGEMENT,
     EVENTS_CONSULTATION,
     EVENTS_IDENTITY,
     EVENTS_KNOWLEDGE,
+    EVENTS_FEED,
 ];
 
 /// Where reads begin.

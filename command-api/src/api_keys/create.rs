@@ -37,7 +37,7 @@ pub(super) struct Request {
     /// What it is for, 1 to 200 characters. It stands beside what is done with the key.
     name: String,
     /// What may be done with it: at least one of `consultation:ask`, `consultation:read`, `consultation:comment`,
-    /// `consultation:withdraw`, `knowledge:read`, `knowledge:write`, `identity:read`.
+    /// `consultation:withdraw`, `knowledge:read`, `knowledge:write`, `engagement:write`, `identity:read`.
     #[schema(value_type = Vec<String>, min_items = 1)]
     scopes: BTreeSet<Scope>,
     /// From this instant on nothing can be done with it; never, when none is given.

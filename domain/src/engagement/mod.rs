@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 use crate::{Aggregate, At, Decided};
 
+pub mod trend;
+
 #[cfg(test)]
 mod tests;
 

@@ -112,6 +112,9 @@ pub enum Scope {
     /// Add, change, merge and retract entities and relationships.
     #[serde(rename = "knowledge:write")]
     KnowledgeWrite,
+    /// Say what was read, and keep preferences and saved articles of the key's own.
+    #[serde(rename = "engagement:write")]
+    EngagementWrite,
     /// Read who belongs to the organisation and its groups.
     #[serde(rename = "identity:read")]
     IdentityRead,
@@ -119,13 +122,14 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ConsultationAsk,
         Self::ConsultationRead,
         Self::ConsultationComment,
         Self::ConsultationWithdraw,
         Self::KnowledgeRead,
         Self::KnowledgeWrite,
+        Self::EngagementWrite,
         Self::IdentityRead,
     ];
 
@@ -138,6 +142,7 @@ impl Scope {
             Self::ConsultationWithdraw => "consultation:withdraw",
             Self::KnowledgeRead => "knowledge:read",
             Self::KnowledgeWrite => "knowledge:write",
+            Self::EngagementWrite => "engagement:write",
             Self::IdentityRead => "identity:read",
         }
     }

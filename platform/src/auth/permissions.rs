@@ -23,10 +23,12 @@ pub enum Action {
     Withdraw,
     /// Read consultations.
     Read,
-    /// Add, change, merge and retract entities and relationships.
+    /// Add, change, merge and retract entities and relationships; publish articles, set topics.
     WriteKnowledge,
-    /// Read entities and relationships.
+    /// Read entities, relationships and articles.
     ReadKnowledge,
+    /// Say what one read, and keep one's own preferences and saved articles.
+    Engage,
     /// Read who belongs to the organisation, and its groups.
     ReadMembers,
     /// Manage one's own account and sessions.
@@ -59,7 +61,7 @@ pub struct Rule {
 }
 
 /// The table.
-pub const TABLE: [Rule; 16] = [
+pub const TABLE: [Rule; 17] = [
     Rule {
         action: Action::Ask,
         name: "ask",
@@ -117,14 +119,21 @@ pub const TABLE: [Rule; 16] = [
         name: "write knowledge",
         roles: &[Role::Analyst, Role::Reviewer, Role::Admin],
         scope: Some(Scope::KnowledgeWrite),
-        what: "add, change, merge and retract entities and relationships",
+        what: "add, change, merge and retract entities and relationships; publish articles and set topics",
     },
     Rule {
         action: Action::ReadKnowledge,
         name: "read knowledge",
         roles: &Role::ALL,
         scope: Some(Scope::KnowledgeRead),
-        what: "read entities and relationships",
+        what: "read entities, relationships and articles",
+    },
+    Rule {
+        action: Action::Engage,
+        name: "engage",
+        roles: &Role::ALL,
+        scope: Some(Scope::EngagementWrite),
+        what: "say what one read, and keep one's own preferences and saved articles",
     },
     Rule {
         action: Action::ReadMembers,
@@ -223,6 +232,7 @@ mod tests {
             Action::Withdraw,
             Action::Read,
             Action::ReadKnowledge,
+            Action::Engage,
             Action::ReadMembers,
             Action::ManageSelf,
         ] {
@@ -253,6 +263,7 @@ mod tests {
             Action::Read,
             Action::WriteKnowledge,
             Action::ReadKnowledge,
+            Action::Engage,
             Action::ReadMembers,
         ];
         assert_eq!(allowed(&Scope::ALL), all);

@@ -13,7 +13,8 @@ use docket_events::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::projection::{Info, Poison, Projection, Schema, Table, WriteError};
+use super::column;
+use crate::projection::{Info, Poison, Projection, Schema, Table, WriteError, all_there};
 
 /// Entities and relationships.
 #[derive(Debug, Clone, Copy)]
@@ -205,11 +206,6 @@ impl Relationship {
     }
 }
 
-/// One column of an array parameter.
-fn column<T, C>(rows: &[T], of: impl FnMut(&T) -> C) -> Vec<C> {
-    rows.iter().map(of).collect()
-}
-
 /// Properties are maps with string keys, which have a JSON form.
 fn json(properties: &serde_json::Map<String, serde_json::Value>) -> String {
     serde_json::to_string(properties).unwrap_or_else(|_| "{}".to_owned())
@@ -320,12 +316,4 @@ async fn write_relationships(
         all_there("relationships", done.rows_affected(), old.len())?;
     }
     Ok(())
-}
-
-/// Nothing is ever built upon the wrong ground in silence.
-fn all_there(what: &str, written: u64, wanted: usize) -> Result<(), WriteError> {
-    if written == wanted as u64 {
-        return Ok(());
-    }
-    Err(WriteError::Inconsistent(format!("{written} of {wanted} {what} are there to be changed")))
 }

@@ -6,7 +6,9 @@ mod audit;
 mod consultation;
 mod consultation_stats;
 mod directory;
+mod engagement;
 mod events;
+mod feed;
 mod identity;
 mod knowledge;
 #[cfg(test)]
@@ -16,14 +18,21 @@ pub use audit::Audit;
 pub use consultation::Consultation;
 pub use consultation_stats::ConsultationStats;
 pub use directory::Directory;
+pub use engagement::Engagement;
 pub use events::Events;
+pub use feed::Feed;
 pub use identity::Identity;
 pub use knowledge::Knowledge;
 
 use crate::projection::{AnyProjection, Registry};
 
-static REGISTRY: [&dyn AnyProjection; 7] =
-    [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Events, &Knowledge];
+static REGISTRY: [&dyn AnyProjection; 9] =
+    [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Events, &Knowledge, &Feed, &Engagement];
+
+/// One column of an array parameter.
+fn column<T, C>(rows: &[T], of: impl FnMut(&T) -> C) -> Vec<C> {
+    rows.iter().map(of).collect()
+}
 
 /// All projections.
 #[must_use]

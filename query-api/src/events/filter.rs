@@ -12,7 +12,7 @@ use docket_platform::{
     },
 };
 
-use crate::position::{EVENTS_CONSULTATION, EVENTS_IDENTITY, EVENTS_KNOWLEDGE, Source};
+use crate::position::{EVENTS_CONSULTATION, EVENTS_FEED, EVENTS_IDENTITY, EVENTS_KNOWLEDGE, Source};
 
 /// The events of one category that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +23,20 @@ pub(super) enum Kinds {
 }
 
 /// The categories, in the order of the words of `types=`, and what each needs leave for.
-const NEEDED: [(Source, Action); 3] = [
+const NEEDED: [(Source, Action); 4] = [
     (EVENTS_CONSULTATION, Action::Read),
     (EVENTS_KNOWLEDGE, Action::ReadKnowledge),
+    (EVENTS_FEED, Action::ReadKnowledge),
     (EVENTS_IDENTITY, Action::ReadAudit),
+];
+
+/// What is told of the feed: what readers prefer and save is their own.
+const OF_FEED: [&str; 5] = [
+    "docket.feed.article_published.v1",
+    "docket.feed.article_revised.v1",
+    "docket.feed.article_retracted.v1",
+    "docket.feed.topic_set.v1",
+    "docket.feed.topic_removed.v1",
 ];
 
 /// The categories that whoever asks may see, each with what is wanted of it.
@@ -69,6 +79,17 @@ fn types(category: Category) -> &'static [&'static str] {
         Category::Identity => IdentityEvent::TYPES,
         Category::Consultation => ConsultationEvent::TYPES,
         Category::Knowledge => KnowledgeEvent::TYPES,
+        Category::Feed => &OF_FEED,
+        // Who read what is nobody else's.
+        Category::Engagement => &[],
+    }
+}
+
+/// Every event of `category` that is told.
+fn all(category: Category) -> Kinds {
+    match category {
+        Category::Feed => wanted(category, Some(&OF_FEED.map(name_of))),
+        Category::Identity | Category::Consultation | Category::Knowledge | Category::Engagement => Kinds::All,
     }
 }
 
@@ -96,11 +117,11 @@ fn unknown(name: &str) -> Problem {
 }
 
 fn wanted(category: Category, names: Option<&[&str]>) -> Kinds {
-    let Some(names) = names else { return Kinds::All };
+    let Some(names) = names else { return all(category) };
     let own = names.iter().filter_map(|name| name.strip_prefix(category.name())?.strip_prefix('.'));
     let mut kinds: Vec<String> = own.map(str::to_owned).collect();
     if kinds.iter().any(|kind| kind == "*") {
-        return Kinds::All;
+        return all(category);
     }
     kinds.sort_unstable();
     kinds.dedup();
@@ -125,24 +146,35 @@ mod tests {
     #[test]
     fn names_choose_within_what_one_may_see() {
         let of = |role, types| Filter::new(&person(role), types).map(|filter| filter.0);
-        let all = [(EVENTS_CONSULTATION, Kinds::All), (EVENTS_KNOWLEDGE, Kinds::All)];
-        assert_eq!(of(Role::Analyst, None).unwrap(), all);
+        let feed = (EVENTS_FEED, all(Category::Feed));
+        let everything = [(EVENTS_CONSULTATION, Kinds::All), (EVENTS_KNOWLEDGE, Kinds::All), feed.clone()];
+        assert_eq!(of(Role::Analyst, None).unwrap(), everything);
+        assert!(matches!(&feed.1, Kinds::Some(kinds) if !kinds.iter().any(|kind| kind.contains("saved"))));
+        let feed_alone = of(Role::Analyst, Some("feed.*")).unwrap();
+        assert_eq!(feed_alone[2], feed);
+        assert_eq!(of(Role::Admin, Some("feed.preferences_set")).unwrap_err().code(), "invalid_query");
         let admin = of(Role::Admin, Some("consultation.responded, consultation.timed_out,consultation.responded"));
         assert_eq!(
             admin.unwrap(),
             [
                 (EVENTS_CONSULTATION, some(&["responded", "timed_out"])),
                 (EVENTS_KNOWLEDGE, some(&[])),
+                (EVENTS_FEED, some(&[])),
                 (EVENTS_IDENTITY, some(&[]))
             ]
         );
         let both = of(Role::Admin, Some("identity.*,consultation.responded")).unwrap();
         assert_eq!(
             both,
-            [(EVENTS_CONSULTATION, some(&["responded"])), (EVENTS_KNOWLEDGE, some(&[])), (EVENTS_IDENTITY, Kinds::All)]
+            [
+                (EVENTS_CONSULTATION, some(&["responded"])),
+                (EVENTS_KNOWLEDGE, some(&[])),
+                (EVENTS_FEED, some(&[])),
+                (EVENTS_IDENTITY, Kinds::All)
+            ]
         );
         let graph = of(Role::Requester, Some("knowledge.entity_merged")).unwrap();
-        assert_eq!(graph, [(EVENTS_CONSULTATION, some(&[])), (EVENTS_KNOWLEDGE, some(&["entity_merged"]))]);
+        assert_eq!(graph[1], (EVENTS_KNOWLEDGE, some(&["entity_merged"])));
         assert_eq!(of(Role::Reviewer, Some("consultation.*,identity.role_changed")).unwrap_err().code(), "forbidden");
     }
 
@@ -162,7 +194,7 @@ mod tests {
         let reads = Filter::new(&key(Scope::ConsultationRead), None).unwrap();
         assert_eq!(reads.0, [(EVENTS_CONSULTATION, Kinds::All)]);
         let graph = Filter::new(&key(Scope::KnowledgeRead), None).unwrap();
-        assert_eq!(graph.0, [(EVENTS_KNOWLEDGE, Kinds::All)]);
+        assert_eq!(graph.0, [(EVENTS_KNOWLEDGE, Kinds::All), (EVENTS_FEED, all(Category::Feed))]);
         assert_eq!(Filter::new(&key(Scope::ConsultationAsk), None).unwrap_err().code(), "forbidden");
     }
 }

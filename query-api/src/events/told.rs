@@ -205,7 +205,7 @@ fn data(event: &mut Event, keys: &HashMap<Uuid, DataKey>) -> Result<Value, docke
     match event {
         // Chat systems put credentials into their addresses.
         Event::Identity(IdentityEvent::WebhookEndpointSet(_)) => data["url"] = Value::Null,
-        Event::Identity(_) | Event::Consultation(_) | Event::Knowledge(_) => {}
+        Event::Identity(_) | Event::Consultation(_) | Event::Knowledge(_) | Event::Feed(_) | Event::Engagement(_) => {}
     }
     Ok(data)
 }

@@ -156,6 +156,9 @@ impl Journal {
                 *self.kinds.entry(kind.to_owned()).or_default() += 1;
                 return;
             }
+            Ok(Event::Feed(_) | Event::Engagement(_)) => {
+                return findings.add("nothing else", format!("{name} was never commanded"));
+            }
             Err(error) => return findings.add("folds", format!("{name}: {error}")),
         };
         *self.kinds.entry(kind.to_owned()).or_default() += 1;

@@ -7,6 +7,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::super::column;
 use super::{Asked, Batch, Ended, HistoryRow, Row, Terms, Vote};
 use crate::projection::{Schema, WriteError};
 
@@ -123,11 +124,6 @@ const ASKED_NO_MORE: &str =
 
 /// Of what has ended nobody is asked.
 const ASKED_NOBODY: &str = "delete from {schema}.consultation_asked_v1 where consultation_id = any($1)";
-
-/// One column of an array parameter.
-fn column<T, C>(rows: &[T], of: impl FnMut(&T) -> C) -> Vec<C> {
-    rows.iter().map(of).collect()
-}
 
 pub(super) async fn write(schema: &Schema, connection: &mut PgConnection, batch: &Batch) -> Result<(), WriteError> {
     let mut rows: Vec<(Uuid, &Row)> = batch.rows.iter().map(|(id, row)| (*id, row)).collect();

@@ -47,6 +47,7 @@ const fn scope(scope: Scope) -> &'static str {
         Scope::ConsultationWithdraw => "consultation:withdraw",
         Scope::KnowledgeRead => "knowledge:read",
         Scope::KnowledgeWrite => "knowledge:write",
+        Scope::EngagementWrite => "engagement:write",
         Scope::IdentityRead => "identity:read",
     }
 }

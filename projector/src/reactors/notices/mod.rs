@@ -52,7 +52,7 @@ fn wants(event: &Recorded, data: &Event) -> Result<Vec<Target>, Poison> {
     let kind = match data {
         Event::Consultation(data) => Kind::of_consultation(data),
         Event::Identity(data) => Kind::of_identity(data),
-        Event::Knowledge(_) => None,
+        Event::Knowledge(_) | Event::Feed(_) | Event::Engagement(_) => None,
     };
     let kind = kind.filter(|_| !event.metadata().imported);
     Ok(kind.map(|kind| kind.name().to_owned()).into_iter().collect())

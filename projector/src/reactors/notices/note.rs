@@ -55,7 +55,9 @@ impl Noter {
         };
         let (users, urgent) = match &delivery.data {
             Event::Identity(_) => (administrators(&organisation), false),
-            Event::Knowledge(_) => return Ok(Delivered::Moot("it concerns nobody")),
+            Event::Knowledge(_) | Event::Feed(_) | Event::Engagement(_) => {
+                return Ok(Delivered::Moot("it concerns nobody"));
+            }
             Event::Consultation(data) => {
                 let stories = sources::consultations(&self.pool, &[event.stream.id]).await?;
                 let story = stories.get(&event.stream.id).ok_or_else(unknown)?;
