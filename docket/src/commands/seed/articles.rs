@@ -172,13 +172,13 @@ const ENDINGS: &[&str] = &[
 
 impl Text<'_> {
     fn topic(&self, dice: &mut Dice) -> String {
-        TOPICS[*one(self.topics, dice)].name.to_lowercase()
+        TOPICS[one(self.topics, dice)].name.to_lowercase()
     }
 
     fn named(&self, dice: &mut Dice) -> &str {
         match self.entities {
             [] => "An industry",
-            some => &self.graph.entities[*one(some, dice)].facts.name,
+            some => &self.graph.entities[one(some, dice)].facts.name,
         }
     }
 
@@ -204,12 +204,12 @@ impl Text<'_> {
     }
 
     fn paragraph(&self, dice: &mut Dice) -> String {
-        let mut sentences = vec![one(OPENINGS, dice).to_string()];
+        let mut sentences = vec![one(OPENINGS, dice).to_owned()];
         for _ in 0..dice.random_range(1..=3) {
             sentences.push(one(MIDDLES, dice).replace("{n}", &dice.random_range(12..900).to_string()));
             sentences.push(format!("In {}, {} plays a part in it.", self.topic(dice), self.named(dice)));
         }
-        sentences.push(one(ENDINGS, dice).to_string());
+        sentences.push(one(ENDINGS, dice).to_owned());
         sentences.join(" ")
     }
 }

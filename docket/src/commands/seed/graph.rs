@@ -176,7 +176,7 @@ impl Pairs {
             for _ in 0..if chance(60, dice) { 1 } else { 2 } {
                 self.throw(dice, |dice| {
                     let to_hub = core.is_empty() || chance(75, dice);
-                    Some((*place, if to_hub { hubs.throw(dice)? } else { *one(core, dice) }))
+                    Some((*place, if to_hub { hubs.throw(dice)? } else { one(core, dice) }))
                 });
             }
         }
@@ -186,7 +186,7 @@ impl Pairs {
     fn raise(&mut self, hubs: &Hubs<'_>, core: &[usize], dice: &mut Dice) {
         for hub in hubs.places {
             while self.relationships_of[*hub] < HUB && !core.is_empty() {
-                if !self.throw(dice, |dice| Some((*hub, *one(core, dice)))) {
+                if !self.throw(dice, |dice| Some((*hub, one(core, dice)))) {
                     break;
                 }
             }
@@ -195,7 +195,7 @@ impl Pairs {
 
     /// The others: between hubs and core mostly.
     fn connect(&mut self, hubs: &Hubs<'_>, core: &[usize], dice: &mut Dice) {
-        let of_core = |dice: &mut Dice| (!core.is_empty()).then(|| *one(core, dice));
+        let of_core = |dice: &mut Dice| (!core.is_empty()).then(|| one(core, dice));
         while !self.is_full() {
             let taken = self.throw(dice, |dice| match dice.random_range(0..100) {
                 0..70 => Some((of_core(dice)?, hubs.throw(dice)?)),
@@ -268,7 +268,7 @@ fn related(
             let facts =
                 RelationshipFacts { confidence, source: Some(source.to_owned()), ..RelationshipFacts::default() };
             let at = not_before(known(place, other), at, until);
-            Relationship { source: source_place, kind: *one(words, dice), target, facts, at }
+            Relationship { source: source_place, kind: one(words, dice), target, facts, at }
         })
         .collect()
 }

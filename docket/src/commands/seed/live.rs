@@ -309,7 +309,7 @@ impl Desk {
             body: Some(format!("What is known of *{about}* is in the graph and in the articles about it.")),
             reviewers: reviewers.iter().map(|place| live.names.user(*place)).collect(),
             deadline: Some(Due::After { minutes: dice.random_range(30..=240) }),
-            priority: *one(&[Priority::Low, Priority::Normal, Priority::Normal, Priority::High], dice),
+            priority: one(&[Priority::Low, Priority::Normal, Priority::Normal, Priority::High], dice),
             labels: vec!["seed".to_owned()],
             terms: Terms { rule, ..Terms::default() },
             ..Request::new(one(QUESTIONS, dice).replace("{}", about), live.person(by))
@@ -320,7 +320,7 @@ impl Desk {
     fn comment(&mut self) -> Option<Step> {
         let open = self.pending.choose(&mut self.dice)?;
         let by = if chance(30, &mut self.dice) { open.by } else { *open.reviewers.choose(&mut self.dice)? };
-        Some(Step::Comment(open.id, by, *one(REMARKS, &mut self.dice)))
+        Some(Step::Comment(open.id, by, one(REMARKS, &mut self.dice)))
     }
 
     /// Takes one that was thought about for a while.
@@ -329,7 +329,7 @@ impl Desk {
         let open = self.pending.swap_remove(place);
         let by = *open.reviewers.choose(&mut self.dice)?;
         let decision = if chance(70, &mut self.dice) { Decision::Approve } else { Decision::Reject };
-        let comment = chance(60, &mut self.dice).then(|| (*one(REASONS, &mut self.dice)).to_owned());
+        let comment = chance(60, &mut self.dice).then(|| one(REASONS, &mut self.dice).to_owned());
         Some(Step::Decide(open, by, Given { comment, ..Given::decision(decision) }))
     }
 

@@ -98,8 +98,8 @@ pub fn qualities(count: usize, dice: &mut Dice) -> Vec<f64> {
 ///
 /// # Panics
 /// When there is none.
-pub fn one<'a, T>(of: &'a [T], dice: &mut Dice) -> &'a T {
-    &of[dice.random_range(0..of.len())]
+pub fn one<T: Copy>(of: &[T], dice: &mut Dice) -> T {
+    of[dice.random_range(0..of.len())]
 }
 
 /// One to `most` different places of `count`.
