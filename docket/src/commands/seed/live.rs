@@ -110,7 +110,7 @@ impl Counts {
         for (what, count) in [("things read", read), ("asked", asked), ("commented", commented), ("decided", decided)] {
             println!("{what:<20}{count:>8}");
         }
-        for (what, count) in [("came too late", refused), ("failed", failed)] {
+        for (what, count) in [("refused", refused), ("failed", failed)] {
             if *count > 0 {
                 println!("{what:<20}{count:>8}");
             }
@@ -201,7 +201,7 @@ impl Live<'_> {
         self.execute(StreamId::new(Category::Consultation, id), by, now).await
     }
 
-    async fn execute<A: Aggregate, R>(
+    async fn execute<A: Aggregate, R: std::fmt::Display>(
         &self,
         stream: StreamId,
         by: usize,
@@ -209,8 +209,13 @@ impl Live<'_> {
     ) -> Result<bool, ExecuteError> {
         let metadata = Metadata { principal: Some(self.names.user(by)), ..Metadata::default() };
         let context = CommandContext { tenant: self.names.tenant, metadata, ..CommandContext::default() };
-        let outcome = self.store.execute(&context, stream, decide).await?;
-        Ok(matches!(outcome, Outcome::Accepted(_)))
+        match self.store.execute(&context, stream, decide).await? {
+            Outcome::Accepted(_) => Ok(true),
+            Outcome::Refused(refusal) => {
+                tracing::info!(%stream, %refusal, "a simulated command is refused");
+                Ok(false)
+            }
+        }
     }
 
     /// Records what a user did, and keeps at hand what was saved.
@@ -305,13 +310,15 @@ impl Desk {
         let about = live.graph.entities.choose(dice).map_or("the house rules", |entity| &entity.facts.name);
         let takes_all = reviewers.len() > 1 && chance(30, dice);
         let rule = if takes_all { DecisionRule::All } else { DecisionRule::default() };
+        let named: Vec<Uuid> = reviewers.iter().map(|place| live.names.user(*place)).collect();
+        let seats = if takes_all { named.clone() } else { Vec::new() };
         let request = Request {
             body: Some(format!("What is known of *{about}* is in the graph and in the articles about it.")),
-            reviewers: reviewers.iter().map(|place| live.names.user(*place)).collect(),
+            reviewers: named,
             deadline: Some(Due::After { minutes: dice.random_range(30..=240) }),
             priority: one(&[Priority::Low, Priority::Normal, Priority::Normal, Priority::High], dice),
             labels: vec!["seed".to_owned()],
-            terms: Terms { rule, ..Terms::default() },
+            terms: Terms { rule, seats, ..Terms::default() },
             ..Request::new(one(QUESTIONS, dice).replace("{}", about), live.person(by))
         };
         Some(Step::Ask(Open { id: ids::new_id(), asked_at: now, by, reviewers, takes_all }, Box::new(request)))
