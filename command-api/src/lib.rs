@@ -12,8 +12,11 @@ pub mod auth;
 mod backlog;
 pub mod config;
 pub mod consultation;
+pub mod engagement;
 mod envelope;
 mod error;
+mod existing;
+pub mod feed;
 pub mod housekeeping;
 pub mod knowledge;
 mod openapi;
@@ -21,6 +24,7 @@ mod organisation;
 pub mod people;
 pub mod recover;
 pub mod roles;
+mod route_error;
 mod run;
 pub mod scheduler;
 pub mod setup;
@@ -46,6 +50,8 @@ fn routes() -> OpenApiRouter<State> {
         .merge(consultation::router())
         .merge(webhook::router())
         .merge(knowledge::router())
+        .merge(feed::router())
+        .merge(engagement::router())
 }
 
 /// The routes of this role. Whoever serves them puts them behind `docket_platform::http::harden`.

@@ -27,6 +27,8 @@ use utoipa::{
         (name = "organisation", description = "Members, invitations, groups"),
         (name = "consultations", description = "Requests for a decision"),
         (name = "knowledge", description = "Entities, and how they are related"),
+        (name = "feed", description = "Articles, topics, and what readers keep"),
+        (name = "engagement", description = "What readers do with articles and entities"),
     ),
 )]
 pub(crate) struct Document;
@@ -63,6 +65,26 @@ impl IntoResponses for CommandProblems {
             ("410", "The person whom it was about was erased: `erased`"),
             ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
             ("413", "Too large: `too_large`, `event_too_large`"),
+            ("415", "Not JSON: `unsupported_media_type`"),
+            ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
+            ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),
+        ])
+    }
+}
+
+/// The problems of commands to the feed, and of what readers did.
+pub(crate) struct FeedProblems;
+
+impl IntoResponses for FeedProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "The request cannot be understood: `invalid_json`, `invalid_utf8`, `invalid_header`, …"),
+            ("401", "No valid token or API key: `unauthorized`, `token_expired`, `key_expired`"),
+            ("403", "Not allowed: `forbidden`"),
+            ("404", "There is no such article or topic: `not_found`"),
+            ("409", "`retracted`, `topic_in_itself`, `topic_has_parts`, `too_many_topics`, `batch_taken`"),
+            ("412", "`If-Match` names another version: `version_mismatch`; the member `version` says which it is"),
+            ("413", "Too large: `too_large`"),
             ("415", "Not JSON: `unsupported_media_type`"),
             ("422", "Understood, but wrong: `validation_failed` (`errors` names the fields), `idempotency_key_reused`"),
             ("503", "Not now: `database_unavailable`, `overloaded`, `contended`, `backlog_full`, with `Retry-After`"),

@@ -2,32 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use docket_events::Category;
 use docket_platform::db;
 use sha2::{Digest, Sha256};
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-// A stream begins with the event that adds it, and never loses it.
-const EXIST: &str = "select stream_id from write.journal
-     where stream_id = any($1) and stream_version = 1 and tenant = $2 and category = $3
-       and event_type = 'docket.knowledge.entity_added.v1'";
+use crate::existing;
 
 /// Those of `ids` that were ever added as entities of `tenant`, whatever became of them since.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn entities_among(pool: &PgPool, tenant: Uuid, ids: &[Uuid]) -> Result<BTreeSet<Uuid>, sqlx::Error> {
-    if ids.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let found: Vec<Uuid> = sqlx::query_scalar(EXIST)
-        .bind(ids)
-        .bind(tenant)
-        .bind(Category::Knowledge.code())
-        .fetch_all(&mut *db::acquire(pool).await?)
-        .await?;
-    Ok(found.into_iter().collect())
+    existing::among(pool, tenant, existing::ENTITIES, ids).await
 }
 
 /// Keeps every other process from merging entities of `tenant` until it is dropped: two merges that were decided side by side could each
