@@ -9,7 +9,7 @@ use docket_domain::identity::{
     register_user,
 };
 use docket_events::{Category, Metadata, StreamId, identity::Role};
-use docket_log::{Claim, CommandContext, ExecuteError, Outcome, Store};
+use docket_log::{Claim, CommandContext, ExecuteError, Outcome, Statuses, Store};
 use docket_platform::auth::{AuthError, ensure_key};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
@@ -29,6 +29,8 @@ pub const ADMIN_EMAIL: &str = "admin@docket.local";
 pub const REVIEWER_EMAIL: &str = "reviewer@docket.local";
 
 const DEFAULT_ORGANISATION: &str = "Default organisation";
+/// How a membership that is new tells itself from one that was there.
+const JOINED: u16 = 201;
 
 /// What the first start makes.
 #[derive(Debug, Clone, Default)]
@@ -215,6 +217,62 @@ pub async fn create_user_in(
     Ok(CreatedUser { user_id, created })
 }
 
+/// Somebody who is to be a member, under an id that a repetition finds again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMember {
+    /// The user.
+    pub user_id: Uuid,
+    /// Their address.
+    pub email: String,
+    /// What they are called.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// Makes members of an organisation, many one after the other. They log in with the one password that all of them have; without one
+/// nobody can.
+pub struct Enrolment<'a> {
+    setup: Setup<'a>,
+    organisation: Uuid,
+    password_hash: Option<String>,
+}
+
+impl<'a> Enrolment<'a> {
+    /// Begins; the password is hashed once.
+    ///
+    /// # Errors
+    /// When the password may not be set.
+    pub async fn new(store: &'a Store, organisation: Uuid, password: Option<SecretString>) -> Result<Self, SetupError> {
+        let setup = Setup::new(store);
+        let password_hash = match password {
+            None => None,
+            Some(password) => {
+                password::check(&password)?;
+                Some(setup.hasher.hash(password).await?)
+            }
+        };
+        Ok(Self { setup, organisation, password_hash })
+    }
+
+    /// Makes a member, and says whether they are new. Repeating it changes nothing, but lets them log in who could not before if there is
+    /// a password now.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub async fn add(&self, member: &NewMember) -> Result<bool, SetupError> {
+        let (organisation, NewMember { user_id, email, name, role }) = (self.organisation, member.clone());
+        let plan = Plan { user_id, organisation, email, name, role, password: None };
+        let email = self.setup.register(&plan).await?;
+        let joined = self.setup.join(&plan).await?;
+        if let Some(hash) = &self.password_hash {
+            let account = Account { user_id, password_hash: hash.clone(), organisation };
+            self.setup.accounts.insert(&account, &email).await?;
+        }
+        Ok(joined)
+    }
+}
+
 /// Somebody who is to exist.
 struct Plan {
     user_id: Uuid,
@@ -273,9 +331,12 @@ impl<'a> Setup<'a> {
         Ok(registered.unwrap_or(email).clone())
     }
 
-    async fn join(&self, plan: &Plan) -> Result<(), SetupError> {
+    /// Lets the user belong to the organisation, and says whether they did not before.
+    async fn join(&self, plan: &Plan) -> Result<bool, SetupError> {
         let command = OrganisationCommand::AddMember(AddMember { user_id: plan.user_id, role: plan.role });
-        let context = CommandContext { tenant: plan.organisation, metadata: by_setup(), ..CommandContext::default() };
+        let status = Statuses { changed: JOINED, ..Statuses::default() };
+        let context =
+            CommandContext { tenant: plan.organisation, metadata: by_setup(), status, ..CommandContext::default() };
         let stream = StreamId::new(Category::Identity, plan.organisation);
         memberships::hint(self.store.pool(), plan.user_id, plan.organisation).await?;
         match self
@@ -283,8 +344,9 @@ impl<'a> Setup<'a> {
             .execute(&context, stream, |state: &Organisation, now| decide_organisation(state, command.clone(), now))
             .await?
         {
+            Outcome::Accepted(accepted) => Ok(accepted.status == JOINED),
             // A role that was changed since stands.
-            Outcome::Accepted(_) | Outcome::Refused(Refusal::AlreadyMember { .. }) => Ok(()),
+            Outcome::Refused(Refusal::AlreadyMember { .. }) => Ok(false),
             Outcome::Refused(refusal) => Err(refusal.into()),
         }
     }

@@ -8,7 +8,7 @@ use docket_platform::config::{LogArgs, LogFormat};
 
 use crate::commands::{
     command_api, completions, config, deliveries, demo, health, import, keys, log, migrate, projector, query_api,
-    rebuild, recover, relay, replay, retry, roles, status, up,
+    rebuild, recover, relay, replay, retry, roles, seed, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -52,6 +52,8 @@ pub enum Action {
     Migrate(migrate::Args),
     /// Bring in data from elsewhere
     Import(import::Args),
+    /// Make an organisation's worth of simulated data, and let its users live on
+    Seed(seed::Args),
     /// Show on a running docket what it is for
     Demo(demo::Args),
     /// Print the events of the log, CloudEvents as JSON, one a line

@@ -97,22 +97,26 @@ impl Place {
 /// # Errors
 /// When nothing was, or the database does not answer.
 pub async fn installation(pool: &PgPool) -> anyhow::Result<Installation> {
-    patiently(
-        async || Installation::read(pool).await,
-        |error| matches!(error, InstallationError::Database(e) if exit::is_unreachable(e)),
-    )
-    .await
-    .map_err(anyhow::Error::from)
+    let passing =
+        |error: &InstallationError| matches!(error, InstallationError::Database(e) if exit::is_unreachable(e));
+    patiently(PATIENCE, passing, async || Installation::read(pool).await).await.map_err(anyhow::Error::from)
 }
 
 async fn answers(database: &Database) -> Result<(), sqlx::Error> {
-    let connection = patiently(async || database.connect(DbRole::Owner).await, exit::is_unreachable).await?;
+    let connection = patiently(PATIENCE, exit::is_unreachable, async || database.connect(DbRole::Owner).await).await?;
     connection.close().await
 }
 
 /// Tries again for a while as long as `passing` says that the error may pass.
-async fn patiently<T, E>(attempt: impl AsyncFn() -> Result<T, E>, passing: impl Fn(&E) -> bool) -> Result<T, E> {
-    let deadline = Instant::now() + PATIENCE;
+///
+/// # Errors
+/// The last one, or the first that does not pass.
+pub async fn patiently<T, E>(
+    patience: Duration,
+    passing: impl Fn(&E) -> bool,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let deadline = Instant::now() + patience;
     loop {
         match attempt().await {
             Err(error) if passing(&error) && Instant::now() < deadline => tokio::time::sleep(RETRY).await,

@@ -40,6 +40,8 @@ mod receipts;
 mod registration;
 #[path = "cli/roles.rs"]
 mod roles;
+#[path = "cli/seed.rs"]
+mod seed;
 #[path = "cli/server.rs"]
 mod server;
 #[path = "cli/sessions.rs"]

@@ -18,6 +18,7 @@ pub mod relay;
 pub mod replay;
 pub mod retry;
 pub mod roles;
+pub mod seed;
 pub mod status;
 pub mod up;
 
@@ -36,6 +37,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Action::QueryApi(args) => query_api::run(args).await,
         Action::Migrate(args) => migrate::run(args).await,
         Action::Import(args) => import::run(args).await,
+        Action::Seed(args) => seed::run(args).await,
         Action::Demo(args) => demo::run(args).await,
         Action::Relay(args) => relay::run(args).await,
         Action::Replay(args) => replay::run(args).await,

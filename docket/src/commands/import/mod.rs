@@ -4,6 +4,7 @@
 //! The rules stay with the domain; an importer only says what was commanded when.
 
 mod graph;
+pub mod journal;
 mod permits;
 
 use std::io::{self, IsTerminal};
@@ -108,8 +109,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// The organisation that what is imported belongs to.
-async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
+/// The organisation that what is imported belongs to: the one that was asked for, or the installation's first one.
+///
+/// # Errors
+/// When there is none, or the journal does not answer.
+pub async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
     let id = asked.unwrap_or_else(|| setup::first_organisation(store));
     let (organisation, _) = store.load::<Organisation>(StreamId::new(Category::Identity, id), None).await?;
     match (organisation.state.name, asked) {
@@ -122,7 +126,7 @@ async fn tenant(store: &Store, asked: Option<Uuid>) -> anyhow::Result<Uuid> {
 }
 
 /// A bar where somebody watches.
-fn bar(length: usize, what: &'static str) -> ProgressBar {
+pub fn bar(length: usize, what: &'static str) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -28,11 +28,10 @@ pub struct Story {
     pub stream: StreamId,
     /// The principal in whose name it is written.
     pub importer: Uuid,
-    /// When it was asked.
-    pub began: DateTime<Utc>,
     /// All events, with the times at which they happened.
     pub events: Vec<Timed<ConsultationEvent>>,
-    state: Consultation,
+    /// What it comes to.
+    pub state: Consultation,
 }
 
 /// A row that the rules of consultations do not allow: its case is not imported.
@@ -59,8 +58,7 @@ pub fn decide(tenant: Uuid, case: &Case, now: DateTime<Utc>) -> Result<Story, Re
     let stream =
         StreamId::new(Category::Consultation, Uuid::new_v5(&tenant, format!("permits/{}", case.id).as_bytes()));
     let importer = Person::named(Uuid::new_v5(&tenant, b"principal/import"), "import");
-    let mut story =
-        Story { stream, importer: importer.id, began: case.start, events: Vec::new(), state: Consultation::default() };
+    let mut story = Story { stream, importer: importer.id, events: Vec::new(), state: Consultation::default() };
     for (time, line, command) in records(tenant, stream, importer, case) {
         story.tell(time, command).map_err(|refusal| Refused { line, case: case.id.clone(), refusal })?;
     }
@@ -167,11 +165,5 @@ impl Story {
             self.events.push(Timed { time: now, id, event });
         }
         decided.refusal.map_or(Ok(()), Err)
-    }
-
-    /// What the consultation comes to.
-    #[cfg(test)]
-    pub fn state(&self) -> &Consultation {
-        &self.state
     }
 }

@@ -9,18 +9,15 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context;
 use docket_domain::consultation::{Consultation, State};
 use docket_domain::identity::{Organisation, OrganisationCommand, decide_organisation};
 use docket_events::{Category, Metadata, StreamId};
-use docket_log::load::Loaded;
-use docket_log::{AppendError, Bell, CommandContext, ExecuteError, Outcome, Store, Topic, Verdict};
+use docket_log::{Bell, CommandContext, ExecuteError, Outcome, Store, Topic};
 use docket_platform::db::DbRole;
 use docket_platform::{Shutdown, clock};
 use futures_util::{StreamExt, stream};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{bar, tenant};
@@ -29,9 +26,6 @@ use case::Story;
 
 /// Cases that are on their way at once: enough to fill the lanes' batches.
 const CONCURRENCY: usize = 64;
-/// How long a case is tried again while the journal does not answer; repeating it doubles nothing.
-const PATIENCE: Duration = Duration::from_secs(30);
-const RETRY: Duration = Duration::from_millis(200);
 
 /// Imports `file` and says what came of it.
 ///
@@ -123,7 +117,7 @@ async fn import(store: &Store, tenant: Uuid, cases: Vec<table::Case>) -> anyhow:
             let story = case::decide(tenant, &case, now);
             async move {
                 match story {
-                    Ok(story) => journal(store, tenant, &story).await.with_context(|| case.id.clone()).map(Ok),
+                    Ok(story) => journal(store, tenant, story).await.with_context(|| case.id.clone()).map(Ok),
                     Err(refused) => Ok(Err(refused)),
                 }
             }
@@ -140,27 +134,8 @@ async fn import(store: &Store, tenant: Uuid, cases: Vec<table::Case>) -> anyhow:
     Ok((summary, problems))
 }
 
-/// Writes one case, and again when it is not known whether it was written.
-async fn journal(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, ExecuteError> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut maybe_written = false;
-    loop {
-        match attempt(store, tenant, story).await {
-            // What an attempt before this one wrote is ours.
-            Ok(done) => return Ok(Done { imported: done.imported || maybe_written, ..done }),
-            Err(error @ (ExecuteError::Unreachable | ExecuteError::Busy)) => {
-                if Instant::now() >= deadline {
-                    return Err(error);
-                }
-                maybe_written |= matches!(error, ExecuteError::Unreachable);
-                tokio::time::sleep(RETRY).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-async fn attempt(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, ExecuteError> {
+/// Writes one case.
+async fn journal(store: &Store, tenant: Uuid, story: Story) -> Result<Done, ExecuteError> {
     let context = CommandContext {
         tenant,
         metadata: Metadata {
@@ -171,17 +146,11 @@ async fn attempt(store: &Store, tenant: Uuid, story: &Story) -> Result<Done, Exe
         },
         ..CommandContext::default()
     };
-    let nothing = Loaded { state: Consultation::default(), version: 0, sequence: 0, last_time: None, now: story.began };
-    let (loaded, append) = store.prepare(&context, story.stream, nothing, story.events.clone()).await?;
-    match store.append(append).await? {
-        Verdict::Appended { .. } => Ok(Done { imported: true, state: loaded.state }),
-        Verdict::Conflict { .. } => {
-            let (there, _) = store.load::<Consultation>(story.stream, None).await?;
-            Ok(Done { imported: false, state: there.state })
-        }
-        // Neither a key nor a claim is part of this append.
-        Verdict::Answered | Verdict::ClaimTaken => Err(AppendError::Refused("an unexpected verdict".to_owned()).into()),
+    if super::journal::write::<Consultation>(store, &context, story.stream, &story.events).await? {
+        return Ok(Done { imported: true, state: story.state });
     }
+    let (there, _) = store.load::<Consultation>(story.stream, None).await?;
+    Ok(Done { imported: false, state: there.state })
 }
 
 fn print(summary: &Summary) {

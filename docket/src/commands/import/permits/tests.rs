@@ -48,12 +48,12 @@ fn a_case_is_asked_discussed_and_approved_in_order_of_time() {
     );
     assert!(story.events.is_sorted_by_key(|timed| timed.time));
     assert_eq!(story.events[0].time.to_rfc3339(), "2011-10-11T11:42:22.688+00:00");
-    let asked = story.state().asked.as_ref().expect("it was asked");
+    let asked = story.state.asked.as_ref().expect("it was asked");
     assert_eq!(asked.request.title, "Permit case-1 (Internet, General)");
     assert_eq!(asked.request.external_id.as_deref(), Some("case-1"));
-    assert_eq!(story.state().state(), Some(State::Responded));
+    assert_eq!(story.state.state(), Some(State::Responded));
     assert_eq!(asked.request.reviewers.len(), 2, "Olga is responsible and Rita did the steps");
-    let terms = story.state().terms.as_ref().expect("a group is named");
+    let terms = story.state.terms.as_ref().expect("a group is named");
     assert_eq!(terms.groups, [case::group(Uuid::from_u128(7), "Group 4")]);
 }
 
@@ -69,16 +69,16 @@ fn on_a_tie_the_approval_comes_last_and_a_step_before_the_start_is_put_at_the_st
 fn an_answer_after_the_deadline_is_late_and_none_is_a_time_out_at_the_deadline() {
     let late = story(&row("case-1", "2012-01-01 00:00:00+01:00", "a", START));
     assert_eq!(kinds(&late), ["requested", "terms_set", "commented", "timed_out", "late_response_recorded"]);
-    assert_eq!(late.state().late_responses.count, 1);
+    assert_eq!(late.state.late_responses.count, 1);
     let open = story(&row("case-1", "", "a", START));
     assert_eq!(kinds(&open), ["requested", "terms_set", "commented", "timed_out"]);
-    assert!(matches!(open.state().outcome, Some(Outcome::TimedOut { deadline, at, .. }) if deadline == at));
+    assert!(matches!(open.state.outcome, Some(Outcome::TimedOut { deadline, at, .. }) if deadline == at));
 }
 
 #[test]
 fn a_deadline_that_is_yet_to_come_is_left_to_the_clock() {
     let story = story(&row("case-1", "", "a", START).replace(DEADLINE, "2999-01-01 00:00:00+01:00"));
-    assert_eq!(story.state().state(), Some(State::Pending));
+    assert_eq!(story.state.state(), Some(State::Pending));
 }
 
 #[test]
