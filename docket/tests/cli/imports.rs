@@ -121,6 +121,40 @@ async fn a_graph_with_broken_lines_is_imported_only_when_they_are_to_be_skipped(
     drop(server);
 }
 
+const ARTICLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/articles/articles.ndjson");
+
+#[tokio::test]
+async fn the_real_articles_are_imported_once_and_found() {
+    if !Path::new(ARTICLES).exists() {
+        println!("skipped: {ARTICLES} is not there");
+        return;
+    }
+    let folder = Folder::on(Mode::Journal);
+    let path = folder.0.to_str().expect("a plain path").to_owned();
+    let server = Server::up(&folder);
+    let client = Client::login(&server.url, &server.credentials("admin")).await;
+    let import = || -> Vec<u64> {
+        let summary = done(&["import", "articles", ARTICLES, "--data-dir", &path]);
+        summary.lines().filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect()
+    };
+    assert_eq!(import(), [2_001, 2_001, 0, 0]);
+    assert_eq!(import(), [2_001, 0, 2_001, 0]);
+    let query = "{ searchArticles(text: \"fraternal organizations\", limit: 3) { article { title externalId } titleMarked excerpt } }";
+    let found = eventually("the read model has caught up", async || {
+        let found = client.query(&server.url, query).await["searchArticles"][0].clone();
+        (found["article"]["externalId"] == "Q996839").then_some(found)
+    })
+    .await;
+    assert_eq!(found["titleMarked"], "<mark>fraternal</mark> <mark>organization</mark>");
+    let broken = folder.0.join("broken.ndjson");
+    std::fs::write(&broken, "{\"id\":\"x\",\"title\":\"X\",\"topics\":[\"none\"]}\n{\n").expect("written");
+    let broken = broken.to_str().expect("a plain path");
+    let refused = docket(&["import", "articles", broken, "--data-dir", &path]).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("line 1: there is no topic `none`") && said.contains("line 2: "), "{said}");
+}
+
 /// How many events there are of each type.
 type Types = BTreeMap<String, u64>;
 

@@ -3,8 +3,10 @@
 //! Owns the way from a file to the journal: one append a stream, so that neither a kill nor the live scheduler can come in between.
 //! The rules stay with the domain; an importer only says what was commanded when.
 
+mod articles;
 mod graph;
 pub mod journal;
+mod lines;
 mod permits;
 
 use std::io::{self, IsTerminal};
@@ -34,6 +36,9 @@ enum Kind {
     /// Permit requests and the steps that were taken on each, from a CSV file
     #[command(after_help = PERMITS)]
     Permits(Permits),
+    /// Articles, from a file of JSON lines
+    #[command(after_help = ARTICLES)]
+    Articles(Articles),
     /// Entities and relationships, from two TSV or CSV files
     #[command(after_help = GRAPH)]
     Graph(Graph),
@@ -63,6 +68,34 @@ confidence. `source` and `target` are ids of entities, of the file or added befo
 
 Nothing is imported while a line is broken: each is told with its number, and --skip-bad imports the others. A line that relates something to
 itself says nothing, and is passed over. What is there already is left as it is: the command may be repeated, also after a kill.";
+
+const ARTICLES: &str = "\
+Examples:
+  docket import articles articles.ndjson
+  docket import articles articles.ndjson --skip-bad
+
+Each line is a JSON object with `id` and `title`, and if you like `summary`, `body`, `content_type` (or `article`), `quality` and `relevance`
+(from 0 to 1, or 0.5), `topics` (of the organisation), `entities` (by the ids that they were added under as `external_id`), `source_url` and
+`published_at` (RFC 3339, or now).
+
+Nothing is imported while a line is broken: each is told with its number, and --skip-bad imports the others. What is there already is left as
+it is: the command may be repeated, also after a kill.";
+
+/// Which file, and into which organisation.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+struct Articles {
+    #[command(flatten)]
+    place: Place,
+    /// The file of articles
+    file: PathBuf,
+    /// Import the other lines when some are broken
+    #[arg(long)]
+    skip_bad: bool,
+    /// The organisation that they belong to; if not given, the installation's first one
+    #[arg(long, value_name = "ID")]
+    organisation: Option<Uuid>,
+}
 
 /// Which files, and into which organisation.
 #[derive(Debug, clap::Args)]
@@ -102,6 +135,9 @@ struct Permits {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.kind {
         Kind::Permits(Permits { place, file, organisation }) => permits::run(&place, &file, organisation).await,
+        Kind::Articles(Articles { place, file, skip_bad, organisation }) => {
+            Box::pin(articles::run(&place, &file, skip_bad, organisation)).await
+        }
         Kind::Graph(Graph { place, entities, relationships, skip_bad, organisation }) => {
             let files = graph::Files { entities: &entities, relationships: &relationships, skip_bad };
             Box::pin(graph::run(&place, &files, organisation)).await

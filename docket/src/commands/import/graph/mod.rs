@@ -3,8 +3,6 @@
 mod table;
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::Context;
@@ -17,10 +15,10 @@ use docket_platform::{Shutdown, clock};
 use uuid::Uuid;
 
 use super::journal::{self, Beginning};
+use super::lines::{Fault, opened, refuse_bad};
 use super::tenant;
-use crate::exit::Ending;
 use crate::place::{self, Place};
-use table::{Fault, Related, Table};
+use table::{Related, Table};
 
 /// Ids that are looked up at once.
 const LOOKED_UP: usize = 10_000;
@@ -54,7 +52,8 @@ pub async fn run(place: &Place, files: &Files<'_>, organisation: Option<Uuid>) -
         table::relationships(opened(files.relationships)?, is_csv(files.relationships), (tenant, by))
             .with_context(|| format!("{} cannot be imported", files.relationships.display()))?;
     unknown_ends(&store, tenant, &entities, &mut relationships).await?;
-    refuse_bad(files, &entities.faults, &relationships.faults)?;
+    let faults = [(files.entities, &entities.faults[..]), (files.relationships, &relationships.faults)];
+    refuse_bad(&faults, files.skip_bad)?;
 
     let shutdown = Shutdown::new();
     // The readers of a running docket hear of it at once.
@@ -82,10 +81,6 @@ pub async fn run(place: &Place, files: &Files<'_>, organisation: Option<Uuid>) -
     println!("to itself, left out {loops:>8}");
     println!("broken, left out    {:>8}", entities.faults.len() + relationships.faults.len());
     Ok(())
-}
-
-fn opened(path: &Path) -> anyhow::Result<BufReader<File>> {
-    Ok(BufReader::new(File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?))
 }
 
 fn is_csv(path: &Path) -> bool {
@@ -118,24 +113,6 @@ async fn unknown_ends(
     }
     relationships.faults.sort();
     Ok(())
-}
-
-/// Tells of every broken line, and refuses unless they are to be skipped.
-fn refuse_bad(files: &Files<'_>, entities: &[Fault], relationships: &[Fault]) -> anyhow::Result<()> {
-    for (file, faults) in [(files.entities, entities), (files.relationships, relationships)] {
-        for fault in faults {
-            eprintln!("docket: {}, {fault}", file.display());
-        }
-    }
-    match entities.len() + relationships.len() {
-        0 => Ok(()),
-        _ if files.skip_bad => Ok(()),
-        lines => {
-            let lines = if lines == 1 { "one line is".to_owned() } else { format!("{lines} lines are") };
-            Err(Ending::refused(format!("{lines} broken, and nothing was imported; --skip-bad imports the others"))
-                .into())
-        }
-    }
 }
 
 fn context(tenant: Uuid) -> CommandContext {

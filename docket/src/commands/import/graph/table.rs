@@ -13,20 +13,7 @@ use docket_domain::knowledge::{
 use docket_events::knowledge::{EntityFacts, RelationshipFacts};
 use uuid::Uuid;
 
-/// A line that is not imported.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// Which.
-    pub line: u64,
-    /// Why.
-    pub reason: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.reason)
-    }
-}
+use super::super::lines::Fault;
 
 /// A file that cannot be read at all.
 #[derive(Debug)]
