@@ -56,7 +56,7 @@ create table read.saved_v1 (
     note       text,
     saved_at   timestamptz not null
 );
-create index saved_v1_reader on read.saved_v1 (tenant, user_id, saved_at desc, article_id);
+create index saved_v1_reader on read.saved_v1 (tenant, user_id, saved_at desc, article_id desc);
 
 -- What is found in an article: in its title, in its summary, in its body, and the less it weighs.
 create function read.article_words(tenant uuid, title text, summary text, body text) returns tsvector
@@ -85,16 +85,18 @@ begin
     end loop;
 end $$;
 
--- Articles of a tenant that a text finds, the best first, with what they say around the words that were found (`<mark>` … `</mark>`). It runs
+-- Articles of a tenant that a text finds, the best first, with what they say around the words that were found. Those stand between the
+-- characters 1 and 2, which no text holds: `ts_headline` leaves the rest as it is, and whoever shows it as HTML has to escape it first. It runs
 -- with the projector's rights, and tells articles of the tenant of the transaction alone: see `read.find_consultations`.
-create function read.find_articles(p_tenant uuid, p_text text, p_topic text, p_limit bigint, p_offset bigint)
-returns table (id uuid, rank real, title_marked text, excerpt text)
+create function read.find_articles(p_tenant uuid, p_text text, p_topics text[], p_limit bigint, p_offset bigint)
+returns table (id uuid, title_marked text, excerpt text)
 language plpgsql stable security definer rows 20 set search_path = '' set jit = off set max_parallel_workers_per_gather = 0
 set plan_cache_mode = force_custom_plan
 as $$
 declare
     wanted tsquery := websearch_to_tsquery('english', p_text);
     asked tsquery;
+    marks constant text := 'StartSel="' || chr(1) || '", StopSel="' || chr(2) || '"';
 begin
     if p_tenant is distinct from nullif(current_setting('docket.tenant', true), '')::uuid then
         raise insufficient_privilege using message = 'a tenant finds its own articles';
@@ -107,23 +109,44 @@ begin
         with found as (
             select a.id, ts_rank_cd(a.words, wanted, 1) as rank, a.published_at
             from read.article a
-            where a.words @@ asked and a.tenant = p_tenant and a.retracted is null and (p_topic is null or p_topic = any(a.topics))
+            where a.words @@ asked and a.tenant = p_tenant and a.retracted is null and (p_topics is null or a.topics && p_topics)
             order by 2 desc, a.published_at desc, a.id desc
             limit p_limit offset p_offset
         )
-        select f.id, f.rank,
-               ts_headline('english', a.title, wanted, 'HighlightAll=true, StartSel=<mark>, StopSel=</mark>'),
+        select f.id,
+               ts_headline('english', a.title, wanted, 'HighlightAll=true, ' || marks),
                ts_headline('english', concat_ws(E'\n', nullif(a.summary, ''), nullif(a.body, '')), wanted,
-                           'MaxFragments=2, MaxWords=30, MinWords=10, FragmentDelimiter=" … ", StartSel=<mark>, StopSel=</mark>')
+                           'MaxFragments=2, MaxWords=30, MinWords=10, FragmentDelimiter=" … ", ' || marks)
         from found f join read.article a on a.id = f.id
         order by f.rank desc, f.published_at desc, f.id desc;
 end $$;
 
-do $$
+-- Articles of a tenant that stand and are about any of these entities, the newest first; likewise.
+create function read.articles_about(p_tenant uuid, p_entities uuid[], p_limit bigint)
+returns table (id uuid)
+language plpgsql stable security definer rows 20 set search_path = '' set jit = off set max_parallel_workers_per_gather = 0
+set plan_cache_mode = force_custom_plan
+as $$
 begin
-    revoke all on function read.find_articles(uuid, text, text, bigint, bigint) from public;
-    grant execute on function read.find_articles(uuid, text, text, bigint, bigint) to docket_reader;
+    if p_tenant is distinct from nullif(current_setting('docket.tenant', true), '')::uuid then
+        raise insufficient_privilege using message = 'a tenant finds its own articles';
+    end if;
+    return query
+        select a.id from read.article a
+        where a.entities && p_entities and a.tenant = p_tenant and a.retracted is null
+        order by a.published_at desc, a.id desc
+        limit p_limit;
+end $$;
+
+do $$
+declare
+    name text;
+begin
     grant create on schema read to docket_projector;
-    alter function read.find_articles(uuid, text, text, bigint, bigint) owner to docket_projector;
+    foreach name in array array['find_articles(uuid, text, text[], bigint, bigint)', 'articles_about(uuid, uuid[], bigint)'] loop
+        execute format('revoke all on function read.%s from public', name);
+        execute format('grant execute on function read.%s to docket_reader', name);
+        execute format('alter function read.%s owner to docket_projector', name);
+    end loop;
     revoke create on schema read from docket_projector;
 end $$;

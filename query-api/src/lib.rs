@@ -16,13 +16,17 @@ pub mod age;
 pub mod changes;
 mod config;
 pub mod consultation;
+pub mod engagement;
 pub mod events;
+pub mod feed;
+mod fresh;
 pub mod graphql;
 pub mod identity;
 pub mod knowledge;
 pub mod page;
 pub mod position;
 pub mod read;
+mod refused;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -125,7 +129,9 @@ pub fn router(state: State) -> Router {
         .route("/api/v1/consultations", get(rest::list_consultations))
         .route("/api/v1/consultations/{id}", get(rest::get_consultation))
         .layer(Extension(state.hub))
-        .with_state(state.gate)
+        .with_state(state.gate.clone())
+        .merge(feed::rest::router(state.gate.clone()))
+        .merge(engagement::rest::router(state.gate))
         .merge(events::rest::router(feeds))
         .merge(graphql::router(state.door))
         .layer(keys)
@@ -135,5 +141,7 @@ pub fn router(state: State) -> Router {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = rest::Api::openapi();
     document.merge(events::rest::Api::openapi());
+    document.merge(feed::rest::Api::openapi());
+    document.merge(engagement::rest::Api::openapi());
     document
 }

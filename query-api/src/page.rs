@@ -8,6 +8,7 @@ use async_graphql::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::read::ReadError;
@@ -52,16 +53,21 @@ impl Cursor {
             let plausible = (0..10_000).contains(&chrono::Datelike::year(&at));
             (format == FORMAT && plausible).then_some(Self { at, id: Uuid::from_slice(id).ok()? })
         };
-        read().ok_or_else(|| ReadError::argument("after", "use a cursor as it was answered."))
+        read().ok_or_else(no_cursor)
     }
 }
 
-/// The size of the page asked for.
+/// What stands where a cursor should.
+pub(crate) fn no_cursor() -> ReadError {
+    ReadError::argument("after", "use a cursor as it was answered.")
+}
+
+/// The size of the page asked for by the argument `name`.
 ///
 /// # Errors
 /// When it is not from 1 to [`LARGEST_PAGE`].
-fn size(first: Option<i32>) -> Result<usize, ReadError> {
-    number("first", first.unwrap_or(DEFAULT_PAGE))
+pub(crate) fn size(name: &'static str, number: Option<i32>) -> Result<usize, ReadError> {
+    self::number(name, number.unwrap_or(DEFAULT_PAGE))
 }
 
 /// The argument `limit` of a plain list.
@@ -87,13 +93,29 @@ pub struct Page {
     pub after: Option<Cursor>,
 }
 
+/// What is asked for of a plain list, as it stands in a query string.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paged {
+    pub(crate) limit: Option<i32>,
+    pub(crate) after: Option<String>,
+}
+
 impl Page {
     /// A page as the arguments ask for it.
     ///
     /// # Errors
     /// When one of them cannot be used.
     pub fn new(first: Option<i32>, after: Option<&str>) -> Result<Self, ReadError> {
-        Ok(Self { size: size(first)?, after: after.map(Cursor::decode).transpose()? })
+        Self::named("first", first, after)
+    }
+
+    /// The same, where the size is the argument `name`.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn named(name: &'static str, number: Option<i32>, after: Option<&str>) -> Result<Self, ReadError> {
+        Ok(Self { size: size(name, number)?, after: after.map(Cursor::decode).transpose()? })
     }
 
     /// How many rows to read: one more than asked for tells whether there is more.
@@ -159,10 +181,10 @@ mod tests {
 
     #[test]
     fn a_page_has_from_one_to_a_hundred_items() {
-        assert_eq!(size(None).unwrap(), 20);
-        assert_eq!(size(Some(100)).unwrap(), 100);
+        assert_eq!(size("first", None).unwrap(), 20);
+        assert_eq!(size("first", Some(100)).unwrap(), 100);
         for wrong in [i32::MIN, -1, 0, 101, i32::MAX] {
-            assert!(size(Some(wrong)).is_err(), "{wrong}");
+            assert!(size("first", Some(wrong)).is_err(), "{wrong}");
         }
     }
 }

@@ -5,16 +5,22 @@
 
 #[path = "reads/api_keys.rs"]
 mod api_keys;
+#[path = "reads/articles.rs"]
+mod articles;
 #[path = "reads/as_of.rs"]
 mod as_of;
 #[path = "reads/contract.rs"]
 mod contract;
+#[path = "reads/engagement.rs"]
+mod engagement;
 #[path = "reads/events.rs"]
 mod events;
 #[path = "reads/events_log.rs"]
 mod events_log;
 #[path = "reads/events_on.rs"]
 mod events_on;
+#[path = "reads/feed.rs"]
+mod feed;
 #[path = "reads/fields.rs"]
 mod fields;
 #[path = "reads/identity.rs"]

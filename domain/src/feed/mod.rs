@@ -17,7 +17,7 @@ pub use article::{
 };
 pub use reader::{Preferences, Saved, preferences_id, save_article, saved_id, set_preferences, unsave_article};
 pub use topics::{SetTopic, Topic, Topics, remove_topic, set_topic, topics_id};
-pub use validate::check_content_type;
+pub use validate::{check_content_type, check_topic};
 
 /// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -93,6 +93,14 @@ pub(super) fn reason(reason: &str) -> Result<(), Refusal> {
     Ok(fields::line("reason", reason, MAX_REASON_CHARS)?)
 }
 
+/// The word of a topic without a fault.
+///
+/// # Errors
+/// [`Refusal::Invalid`] on `topic`.
+pub fn check_topic(text: &str) -> Result<(), Refusal> {
+    topic(text)
+}
+
 pub(super) fn topic(topic: &str) -> Result<(), Refusal> {
     Ok(fields::word("topic", topic, MAX_WORD_BYTES)?)
 }

@@ -43,7 +43,8 @@ fn shards_are_within_their_number_and_all_are_used() {
 
 #[test]
 fn what_names_no_stream_is_refused() {
-    for text in ["", "consultation", "consultation-", "consultation-7", "feed-01990000-0000-7000-8000-000000000001"] {
+    for text in ["", "consultation", "consultation-", "consultation-7", "opinion-01990000-0000-7000-8000-000000000001"]
+    {
         assert!(text.parse::<StreamId>().is_err(), "{text}");
     }
 }

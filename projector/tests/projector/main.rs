@@ -5,6 +5,8 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 mod desk;
+mod engagement;
+mod feed;
 mod knowledge;
 mod letters;
 mod modes;

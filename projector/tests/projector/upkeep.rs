@@ -17,8 +17,8 @@ async fn the_lag_is_told_in_events_and_seconds() {
     let lags = status::lag(&world.pool).await.expect("lags");
     assert_eq!(
         lags.len(),
-        18,
-        "two projections of consultations, three of identity, one of knowledge, one of all, two shards each"
+        26,
+        "two projections of consultations, three of identity, one each of knowledge, the feed and engagement, one of all five, two shards each"
     );
     let behind: Vec<_> = lags.iter().filter(|lag| lag.events() > 0).collect();
     assert_eq!(

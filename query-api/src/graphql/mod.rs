@@ -39,9 +39,11 @@ use crate::{
     age::age,
     changes::Hub,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
+    engagement::EngagementQuery,
+    feed::{Bodies, FeedQuery, Mentioned},
     identity::{self, GroupMembers, IdentityQuery, Organisation},
     knowledge::KnowledgeQuery,
-    position::{Gate, Seen},
+    position::{Entered, Gate, Seen, Source},
     read::{self, ReadError},
     webhook::{WebhookQuery, WebhookSubscription},
 };
@@ -52,7 +54,15 @@ pub use scalars::Instant;
 
 /// The root fields of all features.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(Boxed<ConsultationQuery>, IdentityQuery, WebhookQuery, Boxed<KnowledgeQuery>, Boxed<NodeQuery>);
+pub struct Query(
+    Boxed<ConsultationQuery>,
+    IdentityQuery,
+    WebhookQuery,
+    Boxed<KnowledgeQuery>,
+    Boxed<FeedQuery>,
+    Boxed<EngagementQuery>,
+    Boxed<NodeQuery>,
+);
 
 /// The subscriptions of all features.
 #[derive(Debug, Default, MergedSubscription)]
@@ -125,6 +135,21 @@ impl Asker {
         Ok(asker)
     }
 
+    /// The tenant and the id of whoever asks.
+    pub fn reader(&self) -> (Uuid, Uuid) {
+        (self.principal.tenant, self.principal.id)
+    }
+
+    /// Begins to read `sources`, each of a category of its own, once they have reached `wanted`.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn enter(&self, sources: &[Source], wanted: &Position) -> Result<Entered, ReadError> {
+        let entered = self.gate.enter_all(self.principal.tenant, sources, wanted, None).await?;
+        self.seen.record(&entered);
+        Ok(entered)
+    }
+
     /// The position that a field must have reached: its own argument's and the header's.
     ///
     /// # Errors
@@ -193,8 +218,10 @@ impl Engine {
         let spawn = move |load: BoxFuture<'static, ()>| tokio::spawn(load.instrument(span.clone()));
         let histories = DataLoader::new(Histories::new(reads.clone(), tenant), spawn.clone());
         let votes = DataLoader::new(Votes::new(reads.clone(), tenant), spawn.clone());
-        let members = DataLoader::new(GroupMembers::new(reads.clone(), tenant), spawn);
-        request.data(histories).data(votes).data(members).data(asker)
+        let members = DataLoader::new(GroupMembers::new(reads.clone(), tenant), spawn.clone());
+        let bodies = DataLoader::new(Bodies::new(reads.clone(), tenant), spawn.clone());
+        let mentioned = DataLoader::new(Mentioned::new(asker.clone()), spawn);
+        request.data(histories).data(votes).data(members).data(bodies).data(mentioned).data(asker)
     }
 
     /// Answers a query.

@@ -15,9 +15,10 @@ use super::{
     within,
 };
 use crate::{
+    feed::{self, Article},
     graphql::{Asker, Instant, error},
     page::{self, Cursor, LARGEST_PAGE, Page},
-    position::{Entered, KNOWLEDGE},
+    position::{Entered, FEED, KNOWLEDGE},
     read::ReadError,
 };
 
@@ -26,13 +27,13 @@ use crate::{
 #[graphql(complex)]
 pub struct Entity {
     /// Its id.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// The version, for `If-Match`.
     version: u64,
     /// What kind of thing it is.
-    r#type: String,
+    pub(crate) r#type: String,
     /// What it is called.
-    name: String,
+    pub(crate) name: String,
     /// What else it is called.
     aliases: Vec<String>,
     /// Whatever else is known of it.
@@ -49,6 +50,22 @@ pub struct Entity {
     updated_at: Instant,
     /// Why it was retracted; null: it was not.
     retracted: Option<String>,
+}
+
+impl Entity {
+    /// Whether it was not retracted.
+    pub(crate) fn stands(&self) -> bool {
+        self.retracted.is_none()
+    }
+}
+
+/// The entities that stand for these ids, by the ids that were asked for.
+pub(crate) async fn standing(
+    connection: &mut sqlx::PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Entity>, sqlx::Error> {
+    let rows = rows::standing(connection, ids).await?;
+    rows.into_iter().map(|(id, row)| Ok((id, row.try_into()?))).collect()
 }
 
 fn json(text: &str) -> Result<Json<Value>, sqlx::Error> {
@@ -247,6 +264,28 @@ impl Entity {
                 })
             });
             Ok(related.collect())
+        };
+        Box::pin(read).await.map_err(error::from_read)
+    }
+
+    /// Articles that stand and are about it, the last published first.
+    #[graphql(complexity = "page::cost(Some(limit), child_complexity)")]
+    async fn articles(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default = 20, desc = "At most this many, up to 100.")] limit: i32,
+    ) -> Result<Vec<Article>> {
+        let read = async {
+            let limit = within("limit", limit, LARGEST_PAGE)?;
+            let asker = Asker::of(context).map_err(|_| ReadError::NotFollowing)?;
+            let mut entered = asker.enter(&[KNOWLEDGE, FEED], &Position::default()).await?;
+            let found = async {
+                let tx = &mut entered.tx;
+                let mut own = vec![self.id];
+                own.extend(rows::absorbed(tx, &[self.id]).await?.into_keys());
+                feed::about(tx, asker.principal.tenant, &own, limit as i64).await
+            };
+            asker.gate.reads().guard(found).await
         };
         Box::pin(read).await.map_err(error::from_read)
     }

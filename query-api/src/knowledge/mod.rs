@@ -14,6 +14,8 @@ mod search;
 mod walk;
 mod warm;
 
+pub(crate) use entity::{Entity, standing};
+
 pub use adjacency::{Adjacency, EntityPlace, RelationshipPlace, TooLarge};
 pub use query::KnowledgeQuery;
 pub use walk::{Hop, Reached, Walk};

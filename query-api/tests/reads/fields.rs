@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_graphql::Response;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use docket_log::Position;
 use docket_platform::{
     auth::{
         Principal, Role, Scope,
@@ -46,9 +48,30 @@ const READ: Open = Open::To(Action::Read);
 const MEMBERS: Open = Open::To(Action::ReadMembers);
 
 const KNOWLEDGE: Open = Open::To(Action::ReadKnowledge);
+const ENGAGE: Open = Open::To(Action::Engage);
 const WEBHOOKS: Open = Open::To(Action::ManageWebhooks);
 
-const FIELDS: [Field; 24] = [
+/// The REST reads, with what they name.
+const REST: [(&str, Action); 12] = [
+    ("/api/v1/articles", Action::ReadKnowledge),
+    ("/api/v1/articles/{id}", Action::ReadKnowledge),
+    ("/api/v1/consultations", Action::Read),
+    ("/api/v1/consultations/{id}", Action::Read),
+    ("/api/v1/engagement/{item_id}", Action::ReadKnowledge),
+    ("/api/v1/events", Action::Read),
+    ("/api/v1/feed", Action::ReadKnowledge),
+    ("/api/v1/feed/trending", Action::ReadKnowledge),
+    ("/api/v1/topics", Action::ReadKnowledge),
+    ("/api/v1/user/engagement", Action::Engage),
+    ("/api/v1/user/saved", Action::Engage),
+    ("/api/v1/user/topics/preferences", Action::Engage),
+];
+
+fn rest(path: &str, id: Uuid) -> String {
+    path.replace("{id}", &id.to_string()).replace("{item_id}", &id.to_string())
+}
+
+const FIELDS: [Field; 34] = [
     field("consultation", READ, r#"{ consultation(id: "ID") { id title history { kind by { name } } } }"#),
     field(
         "consultations",
@@ -135,6 +158,40 @@ const FIELDS: [Field; 24] = [
         KNOWLEDGE,
         r#"{ neighbourhood(id: "ID") { nodes { id name } edges { id source } packed { ids parents relationshipTypes } cut } }"#,
     ),
+    field(
+        "article",
+        KNOWLEDGE,
+        r#"{ article(id: "ID") { id title body entities { id name articles { id title } } } }"#,
+    ),
+    field(
+        "articles",
+        KNOWLEDGE,
+        r#"{ articles(after: "CURSOR") { nodes { id title } } all: articles { nodes { id title body entities { id name } } } }"#,
+    ),
+    field(
+        "searchArticles",
+        KNOWLEDGE,
+        r#"{ searchArticles(text: "treasure") { article { id } titleMarked excerpt } }"#,
+    ),
+    field(
+        "feed",
+        KNOWLEDGE,
+        r#"{ feed(after: "PLACE") { nodes { article { id title } } } all: feed { nodes { article { id title } parts { preference seen } } } }"#,
+    ),
+    field("trending", KNOWLEDGE, "{ trending { kind article { id title } entity { id name } } }"),
+    field("topics", KNOWLEDGE, "{ topics { topic name path articles } }"),
+    field("myTopicPreferences", ENGAGE, "{ myTopicPreferences { topics { topic weight } } }"),
+    field(
+        "mySaved",
+        ENGAGE,
+        r#"{ mySaved(after: "CURSOR") { nodes { articleId } } all: mySaved { nodes { articleId note article { title } } } }"#,
+    ),
+    field(
+        "myEngagement",
+        ENGAGE,
+        r#"{ myEngagement(after: "CURSOR") { nodes { id } } all: myEngagement { nodes { id itemId consultationId } } }"#,
+    ),
+    field("engagement", KNOWLEDGE, r#"{ engagement(itemId: "ID") { total { views } days { day counts { views } } } }"#),
     field("webhookAttempted", WEBHOOKS, r#"subscription { webhookAttempted(endpointId: "ID") { deliveryId answer } }"#),
     field(
         "consultationChanged",
@@ -142,6 +199,13 @@ const FIELDS: [Field; 24] = [
         r#"subscription { consultationChanged(id: "ID", since: "SINCE") { consultation { id title } } }"#,
     ),
 ];
+
+/// A place in a reader's feed: at an instant, behind an item with a score of one half.
+fn place(id: Uuid) -> String {
+    let at = instant(0).timestamp_micros().to_be_bytes();
+    let bytes = [&[2][..], &at, &0.5_f64.to_bits().to_be_bytes(), id.as_bytes()].concat();
+    format!("{}.{}", URL_SAFE_NO_PAD.encode(bytes), Position::default())
+}
 
 impl Field {
     fn is_subscription(&self) -> bool {
@@ -153,6 +217,7 @@ impl Field {
         self.query
             .replace("ID", &id.to_string())
             .replace("CURSOR", &Cursor { at: instant(0), id }.encode())
+            .replace("PLACE", &place(id))
             .replace("SINCE", &world.beginning().to_string())
     }
 
@@ -205,6 +270,7 @@ async fn every_field_and_every_identifier_that_it_takes_is_listed_here() {
             let called = argument["name"].as_str().unwrap();
             let tried = match (inner(&argument["type"]), called) {
                 ("UUID", _) => format!("{called}: \"ID\""),
+                (_, "after") if name == "feed" => "after: \"PLACE\"".to_owned(),
                 (_, "after") => "after: \"CURSOR\"".to_owned(),
                 _ => continue,
             };
@@ -215,8 +281,7 @@ async fn every_field_and_every_identifier_that_it_takes_is_listed_here() {
     assert_eq!(listed, described);
     let rest = serde_json::to_value(docket_query_api::openapi()).unwrap();
     let paths: Vec<_> = rest["paths"].as_object().unwrap().keys().collect();
-    let tried = ["/api/v1/consultations", "/api/v1/consultations/{id}", "/api/v1/events"];
-    assert_eq!(paths, tried, "a new REST read is tried below too");
+    assert_eq!(paths, REST.map(|(path, _)| path).each_ref(), "a new REST read is tried below too");
 }
 
 #[tokio::test]
@@ -232,8 +297,8 @@ async fn without_a_token_no_field_is_answered() {
             assert_eq!(response.json::<Value>().await.unwrap()["code"], "unauthorized", "{}", field.name);
         }
     }
-    for path in [format!("consultations/{}", ours.consultation), "consultations".to_owned(), "events".to_owned()] {
-        let url = world.url(&format!("/api/v1/{path}"));
+    for (path, _) in REST {
+        let url = world.url(&rest(path, ours.consultation));
         assert_eq!(world.http.get(url).send().await.unwrap().status(), 401, "{path}");
     }
 }
@@ -269,15 +334,12 @@ async fn every_field_is_open_to_the_roles_and_scopes_of_the_table_and_to_no_othe
                 field.name
             );
         }
-        let rest = allows(&principal, Action::Read);
         if principal.scopes.is_none() {
             let token = world.token_of(principal).await;
-            for path in
-                [format!("consultations/{}", ours.consultation), "consultations".to_owned(), "events".to_owned()]
-            {
-                let url = world.url(&format!("/api/v1/{path}"));
+            for (path, action) in REST {
+                let url = world.url(&rest(path, ours.consultation));
                 let status = world.http.get(url).bearer_auth(&token).send().await.unwrap().status();
-                assert_eq!(status, if rest { 200 } else { 403 }, "{path} as {name}");
+                assert_eq!(status, if allows(&principal, action) { 200 } else { 403 }, "{path} as {name}");
             }
         }
     }
@@ -316,7 +378,7 @@ async fn what_another_tenant_has_is_answered_like_what_nobody_has() {
         // That nothing is seen because nothing would be shown anyway is no proof.
         let own = world.token_of(ours.principal()).await;
         let shown = world.post(&own, &json!({"query": field.naming(&world, ours.consultation)})).await.1.to_string();
-        let counts = ["consultationStats", "decisionTimes"].contains(&field.name);
+        let counts = ["consultationStats", "decisionTimes", "engagement"].contains(&field.name);
         assert!(counts || secret(&shown), "{}: {shown}", field.name);
     }
     for (kind, id) in ours.identifiers() {

@@ -1,6 +1,10 @@
 //! An organisation with one of everything, as the projections would write it.
 
-use docket_platform::auth::{Principal, Role};
+use docket_domain::engagement::trend;
+use docket_platform::{
+    auth::{Principal, Role},
+    clock,
+};
 use uuid::Uuid;
 
 use crate::support::{Asked, World};
@@ -41,7 +45,7 @@ impl Organisation {
 
     async fn write(&self, world: &World, word: &str) {
         let Self { tenant, admin, consultation, session, group, key, invitation, events: [event, own] } = self;
-        let nil = Uuid::nil();
+        let (nil, block) = (Uuid::nil(), trend::block(clock::now()));
         world
             .run(&format!(
                 "insert into read.organisation_v1 values ('{tenant}', '{tenant}', 0, '{word}', now());
@@ -72,6 +76,17 @@ impl Organisation {
                      from unnest(array['{consultation}', '{group}']) id;
                  insert into read.relationship_v1 (id, tenant, shard, version, source_id, type, target_id, properties, confidence, added_at, updated_at)
                      values ('{key}', '{tenant}', 0, 1, '{consultation}', '{word}', '{group}', '{{}}', 1, now(), now());
+                 insert into read.article_v1
+                     select id::uuid, '{tenant}', 0, 1, '{word}', '{word}', '{word}', 'text', 1, 1, array['{word}'], array['{consultation}'::uuid],
+                            null, null, now(), now(), now(), null, read.article_words('{tenant}', '{word}', '{word}', '{word}')
+                     from unnest(array['{consultation}', '{group}']) id;
+                 insert into read.topic_v1 values ('{tenant}', '{word}', 0, '{word}', null);
+                 insert into read.preference_v1 values ('{key}', '{tenant}', 0, 1, '{admin}', '{{\"{word}\":1}}', now());
+                 insert into read.saved_v1 values ('{key}', '{tenant}', 0, 1, '{admin}', '{consultation}', '{word}', now());
+                 insert into read.engagement_v1 values
+                     ('{tenant}', '{admin}', '{key}', 0, 0, now(), 'view', 'article', '{consultation}', now(), null, '{consultation}');
+                 insert into read.engagement_item_day_v1 values ('{tenant}', '{consultation}', current_date, 0, 'article', 1, 0, 0, 0, 0, 0);
+                 insert into read.engagement_trend_v1 values ('{tenant}', {block}, '{consultation}', 0, 'article', 65536);
                  insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
                  insert into read.audit_person_v1 values ('{admin}', 0, '{word}');
                  insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values

@@ -65,11 +65,14 @@ async fn make_template() -> Installation {
     let mut connection = cluster.connect_options(OWNER, TEMPLATE).connect().await.unwrap();
     docket_log::migrate::migrate(&mut connection).await.unwrap();
     let installation = Installation::set_up(&mut connection, ids::new_id(), SHARDS, Mode::Journal).await.unwrap();
-    for projection in ["consultation", "consultation_stats", "identity", "directory", "audit", "events", "knowledge"] {
+    let projections = ["consultation", "consultation_stats", "identity", "directory", "audit", "events"];
+    for projection in projections.into_iter().chain(["knowledge", "feed", "engagement"]) {
         let categories = match projection {
             "events" => &Category::ALL[..],
             "consultation" | "consultation_stats" => &[Category::Consultation],
             "knowledge" => &[Category::Knowledge],
+            "feed" => &[Category::Feed],
+            "engagement" => &[Category::Engagement],
             _ => &[Category::Identity],
         };
         for shard in categories.iter().flat_map(|category| installation.shards_of(*category)) {

@@ -74,7 +74,7 @@ const FILL: &str = "do $$
                      where n.nspname in ('read', 'auth') and c.relkind in ('r', 'p') loop
             select string_agg(quote_ident(attname), ', '),
                    string_agg(case t.typname when 'uuid' then quote_literal('00000000-0000-0000-0000-00000000000a')
-                                             when 'timestamptz' then 'now()' when 'bool' then 'false' when 'bytea' then '''\\x00'''
+                                             when 'timestamptz' then 'now()' when 'date' then 'current_date' when 'bool' then 'false' when 'bytea' then '''\\x00'''
                                              when 'inet' then '''192.0.2.1''' when 'jsonb' then '''{}'''
                                              else case when t.typcategory = 'A' then '''{}''' when t.typcategory = 'N' then '9'
                                                        else quote_literal('x') end end || '::' || format_type(t.oid, null), ', ')

@@ -23,12 +23,12 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::fresh;
 use crate::{
     consultation::{
         filter::{Filter, Part, Reviewer, Sort},
         rows,
     },
+    fresh,
     page::Page,
     position::{CONSULTATION, Gate},
     read,

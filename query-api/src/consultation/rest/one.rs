@@ -24,10 +24,10 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::fresh;
 use crate::{
     changes::Hub,
     consultation::rows,
+    fresh,
     position::{CONSULTATION, Entered, Gate},
     read,
 };
