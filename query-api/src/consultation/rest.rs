@@ -2,7 +2,6 @@
 //!
 //! Owns the headers and refusals of these routes.
 
-mod fresh;
 mod list;
 mod one;
 

@@ -10,6 +10,7 @@ mod http;
 mod limits;
 mod scalars;
 pub(crate) mod sse;
+mod subscription;
 mod websocket;
 
 use std::{sync::Arc, time::Duration};
@@ -37,10 +38,10 @@ use uuid::Uuid;
 
 use crate::{
     age::age,
-    changes::Hub,
+    changes::Hubs,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
     identity::{self, GroupMembers, IdentityQuery, Organisation},
-    knowledge::KnowledgeQuery,
+    knowledge::{KnowledgeQuery, KnowledgeSubscription},
     position::{Gate, Seen},
     read::{self, ReadError},
     webhook::{WebhookQuery, WebhookSubscription},
@@ -49,6 +50,7 @@ use crate::{
 pub use boxed::Boxed;
 pub use http::{Door, router};
 pub use scalars::Instant;
+pub(crate) use subscription::subscribe;
 
 /// The root fields of all features.
 #[derive(Debug, Default, MergedObject)]
@@ -56,7 +58,7 @@ pub struct Query(Boxed<ConsultationQuery>, IdentityQuery, WebhookQuery, Boxed<Kn
 
 /// The subscriptions of all features.
 #[derive(Debug, Default, MergedSubscription)]
-pub struct Subscriptions(ConsultationSubscription, WebhookSubscription);
+pub struct Subscriptions(ConsultationSubscription, WebhookSubscription, KnowledgeSubscription);
 
 type DocketSchema = Schema<Query, EmptyMutation, Subscriptions>;
 
@@ -163,8 +165,8 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that answers within `timeout`, and refuses what costs more than `cost`.
-    pub fn new(gate: Gate, hub: Arc<Hub>, timeout: Duration, cost: usize, introspection: bool) -> Self {
-        Self { schema: schema(cost).data(hub).finish(), gate, timeout, introspection }
+    pub fn new(gate: Gate, hubs: Hubs, timeout: Duration, cost: usize, introspection: bool) -> Self {
+        Self { schema: schema(cost).data(hubs).finish(), gate, timeout, introspection }
     }
 
     /// Judges a request before anything is executed.

@@ -26,11 +26,11 @@ use crate::{
 #[graphql(complex)]
 pub struct Entity {
     /// Its id.
-    id: Uuid,
+    pub(super) id: Uuid,
     /// The version, for `If-Match`.
     version: u64,
     /// What kind of thing it is.
-    r#type: String,
+    pub(super) r#type: String,
     /// What it is called.
     name: String,
     /// What else it is called.
@@ -48,11 +48,11 @@ pub struct Entity {
     /// When something last happened to it.
     updated_at: Instant,
     /// Why it was retracted; null: it was not.
-    retracted: Option<String>,
+    pub(super) retracted: Option<String>,
 }
 
 fn json(text: &str) -> Result<Json<Value>, sqlx::Error> {
-    serde_json::from_str(text).map(Json).map_err(|error| sqlx::Error::Decode(error.into()))
+    rows::properties(text).map(|properties| Json(Value::Object(properties)))
 }
 
 impl TryFrom<EntityRow> for Entity {
@@ -95,10 +95,12 @@ pub struct Relationship {
     added_at: Instant,
     /// When something last happened to it.
     updated_at: Instant,
+    /// Why it was retracted; null: it was not.
+    retracted: Option<String>,
     /// The entity that it leads from; null as long as the read model has not heard of it.
-    source_entity: Option<Entity>,
+    pub(super) source_entity: Option<Entity>,
     /// The entity that it leads to; null as long as the read model has not heard of it.
-    target_entity: Option<Entity>,
+    pub(super) target_entity: Option<Entity>,
 }
 
 /// Relationships with the entities at their ends.
@@ -122,6 +124,7 @@ pub(super) async fn with_ends(
                 source: row.source,
                 added_at: Instant(row.added_at),
                 updated_at: Instant(row.updated_at),
+                retracted: row.retracted,
             })
         })
         .collect()

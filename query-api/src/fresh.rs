@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::{DateTime, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 use docket_platform::{clock, http::headers::AGE};
+use sha2::{Digest, Sha256};
 
 use crate::age::age;
 
@@ -12,14 +13,14 @@ const SETTLED: TimeDelta = TimeDelta::seconds(2);
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 /// Says how old the answer is, unless it is new.
-pub(super) fn show_age(headers: &mut HeaderMap, lacks_since: Option<DateTime<Utc>>) {
+pub(crate) fn show_age(headers: &mut HeaderMap, lacks_since: Option<DateTime<Utc>>) {
     if let Some(age) = age(lacks_since, clock::now()) {
         headers.insert(AGE, age.into());
     }
 }
 
 /// Whether `If-None-Match` names this version; weakly compared, as RFC 9110 has it for reads. None: it is not there.
-pub(super) fn matches(headers: &HeaderMap, tag: &HeaderValue) -> Option<bool> {
+pub(crate) fn matches(headers: &HeaderMap, tag: &HeaderValue) -> Option<bool> {
     headers.contains_key(header::IF_NONE_MATCH).then(|| {
         let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         let mut tags = tags.flat_map(|value| value.split(',')).map(str::trim);
@@ -29,21 +30,29 @@ pub(super) fn matches(headers: &HeaderMap, tag: &HeaderValue) -> Option<bool> {
     })
 }
 
+/// The tag of an answer that has no version, by what it shows.
+pub(crate) fn tag_of(shown: impl AsRef<[u8]>) -> HeaderValue {
+    let digest = Sha256::digest(shown);
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    // Letters and digits between quotes.
+    HeaderValue::from_str(&format!("W/\"{hex}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
+}
+
 /// The second as of which something last changed; none: too short ago to tell.
-pub(super) fn last_modified(changed: DateTime<Utc>, lacks_since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+pub(crate) fn last_modified(changed: DateTime<Utc>, lacks_since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     let second = changed.trunc_subsecs(0) + TimeDelta::seconds(1);
     (lacks_since.is_none() && second + SETTLED < clock::now()).then_some(second)
 }
 
 /// Whether a client that names no version has all up to `modified`.
-pub(super) fn is_since(headers: &HeaderMap, modified: Option<DateTime<Utc>>) -> bool {
+pub(crate) fn is_since(headers: &HeaderMap, modified: Option<DateTime<Utc>>) -> bool {
     let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
     let since = since.and_then(|text| NaiveDateTime::parse_from_str(text, HTTP_DATE).ok());
     since.zip(modified).is_some_and(|(since, modified)| modified <= since.and_utc())
 }
 
 /// Says when it last changed.
-pub(super) fn show_modified(headers: &mut HeaderMap, modified: Option<DateTime<Utc>>) {
+pub(crate) fn show_modified(headers: &mut HeaderMap, modified: Option<DateTime<Utc>>) {
     let text = modified.map(|modified| modified.format(HTTP_DATE).to_string());
     if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
         headers.insert(header::LAST_MODIFIED, value);
