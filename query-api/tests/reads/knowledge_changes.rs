@@ -97,6 +97,8 @@ async fn a_subscription_may_be_of_one_entity_and_of_what_comes_to_stand_for_it_o
     people.subscribe("1", &entities(&format!("(since: \"{since}\", type: \"person\")"))).await;
     graph.rename(3, "Grace").await;
     graph.rename(2, "Too").await;
+    graph.rename(1, "Uno").await;
+    assert_eq!(heard(&mut one).await.2, "Uno");
     graph.merge(1, 2).await;
     assert_eq!(heard(&mut one).await, ("entity_merged".into(), json!(id(1)), "Too".into()));
     graph.rename(2, "Both").await;
