@@ -8,6 +8,7 @@ use axum::{
 use chrono::{DateTime, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 use docket_platform::{clock, http::headers::AGE};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::age::age;
 
@@ -39,6 +40,14 @@ pub(crate) fn matches(headers: &HeaderMap, tag: &HeaderValue) -> Option<bool> {
         let plain = |text: &str| text.strip_prefix("W/").unwrap_or(text).to_owned();
         tags.any(|known| known == "*" || plain(known) == plain(own))
     })
+}
+
+/// The tag of an answer that has no version, by what it shows.
+pub(crate) fn tag_of(shown: impl AsRef<[u8]>) -> HeaderValue {
+    let digest = Sha256::digest(shown);
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    // Letters and digits between quotes.
+    HeaderValue::from_str(&format!("W/\"{hex}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
 }
 
 /// The second as of which something last changed; none: too short ago to tell.

@@ -43,7 +43,7 @@ use utoipa::OpenApi;
 
 use crate::{
     age::Ages,
-    changes::{Follower, Hub},
+    changes::{Follower, Hubs},
     consultation::rest,
     events::{Waker, rest::Feeds},
     graphql::{Door, Engine},
@@ -59,7 +59,7 @@ pub use graphql::sdl;
 #[derive(Clone)]
 pub struct State {
     gate: Gate,
-    hub: Arc<Hub>,
+    hubs: Hubs,
     waker: Waker,
     door: Door,
 }
@@ -76,9 +76,9 @@ impl State {
         config: Config,
         shutdown: &Shutdown,
     ) -> Self {
-        let hub = Arc::new(Hub::new(usize::try_from(config.subscription_buffer).unwrap_or(usize::MAX)));
+        let hubs = Hubs::new(usize::try_from(config.subscription_buffer).unwrap_or(usize::MAX));
         shutdown.spawn(bell.clone().follow(pool.clone(), shutdown.token()));
-        let follower = Follower::new(&pool, bell.clone(), installation, hub.clone(), config.poll);
+        let follower = Follower::new(&pool, bell.clone(), installation, hubs.clone(), config.poll);
         shutdown.spawn(follower.run(shutdown.clone()));
         let waker = Waker::default();
         shutdown.spawn(waker.clone().run(pool.clone(), bell.clone(), installation, config.poll, shutdown.clone()));
@@ -92,7 +92,8 @@ impl State {
         let graphs = Graphs::new(usize::try_from(config.graph_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20));
         let gate = Gate::new(reads, bell, installation, ages, config.position_wait).with_graphs(graphs);
         let introspection = config.graphql_introspection.unwrap_or(config.loopback);
-        let engine = Engine::new(gate.clone(), hub.clone(), config.graphql_timeout, config.graphql_cost, introspection);
+        let engine =
+            Engine::new(gate.clone(), hubs.clone(), config.graphql_timeout, config.graphql_cost, introspection);
         let door = Door {
             engine,
             authenticator,
@@ -100,14 +101,14 @@ impl State {
             init_timeout: config.graphql_init_timeout,
             shutdown: shutdown.clone(),
         };
-        Self { gate, hub, waker, door }
+        Self { gate, hubs, waker, door }
     }
 }
 
 impl State {
-    /// Who hands out changes, for those who want to know how many listen.
-    pub fn hub(&self) -> &Hub {
-        &self.hub
+    /// Who hand out changes, for those who want to know how many listen.
+    pub fn hubs(&self) -> &Hubs {
+        &self.hubs
     }
 
     /// The knowledge graphs in memory, for those who want to know whether one is.
@@ -128,7 +129,8 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/api/v1/consultations", get(rest::list_consultations))
         .route("/api/v1/consultations/{id}", get(rest::get_consultation))
-        .layer(Extension(state.hub))
+        .layer(Extension(state.hubs.consultations))
+        .merge(knowledge::rest::router())
         .with_state(state.gate.clone())
         .merge(feed::rest::router(state.gate.clone()))
         .merge(engagement::rest::router(state.gate))
@@ -140,6 +142,7 @@ pub fn router(state: State) -> Router {
 /// The REST reads, to be merged into the document of the process.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = rest::Api::openapi();
+    document.merge(knowledge::rest::Api::openapi());
     document.merge(events::rest::Api::openapi());
     document.merge(feed::rest::Api::openapi());
     document.merge(engagement::rest::Api::openapi());

@@ -118,6 +118,15 @@ impl Page {
         Ok(Self { size: size(name, number)?, after: after.map(Cursor::decode).transpose()? })
     }
 
+    /// The same where the size is the argument `limit`.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn limited(limit: Option<i32>, after: Option<&str>) -> Result<Self, ReadError> {
+        let size = number("limit", limit.unwrap_or(DEFAULT_PAGE))?;
+        Ok(Self { size, after: after.map(Cursor::decode).transpose()? })
+    }
+
     /// How many rows to read: one more than asked for tells whether there is more.
     pub fn limit(&self) -> i64 {
         i64::try_from(self.size + 1).unwrap_or(i64::MAX)

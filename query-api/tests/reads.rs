@@ -27,6 +27,10 @@ mod fields;
 mod identity;
 #[path = "reads/knowledge.rs"]
 mod knowledge;
+#[path = "reads/knowledge_changes.rs"]
+mod knowledge_changes;
+#[path = "reads/knowledge_rest.rs"]
+mod knowledge_rest;
 #[path = "reads/limits.rs"]
 mod limits;
 #[path = "reads/lists.rs"]

@@ -4,6 +4,7 @@ mod append;
 mod broker;
 mod idempotency;
 mod kafka;
+mod knowledge;
 mod lease;
 mod recover;
 mod snapshot;

@@ -8,7 +8,10 @@ use axum::{
     http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use docket_domain::knowledge::AddRelationship;
+use docket_domain::knowledge::{
+    AddRelationship,
+    view::{EntityView, RelationshipView},
+};
 use docket_log::{CommandContext, Position};
 use docket_platform::{
     Problem, ProblemDocument,
@@ -25,7 +28,6 @@ use super::{
     Write, entity,
     error::RouteError,
     lookup, relationship,
-    resource::{EntityView, RelationshipView},
     run::{ADDED, Done},
 };
 use crate::{

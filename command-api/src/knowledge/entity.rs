@@ -3,7 +3,7 @@
 use axum::response::Response;
 use docket_domain::knowledge::{
     AddEntity, ChangeEntity, Entity, MergeEntity, Retract, add_entity, change_entity, entity_id, merge_entity,
-    retract_entity,
+    retract_entity, view::EntityView,
 };
 use docket_events::knowledge::EntityFacts;
 use docket_log::{CommandContext, Statuses};
@@ -21,7 +21,6 @@ use super::{
     Write,
     error::RouteError,
     lookup,
-    resource::EntityView,
     run::{self, ADDED, Done},
 };
 use crate::{

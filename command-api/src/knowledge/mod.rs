@@ -8,7 +8,6 @@ mod entity;
 mod error;
 mod lookup;
 mod relationship;
-mod resource;
 mod run;
 
 use docket_platform::auth::permissions::Action;

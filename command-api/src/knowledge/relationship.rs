@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::response::Response;
 use docket_domain::knowledge::{
     AddRelationship, ChangeRelationship, Relationship, Retract, add_relationship, change_relationship, entity_id,
-    relationship_id, retract_relationship,
+    relationship_id, retract_relationship, view::RelationshipView,
 };
 use docket_events::knowledge::RelationshipFacts;
 use docket_log::{CommandContext, Statuses};
@@ -20,7 +20,6 @@ use super::{
     entity::{RetractRequest, sure},
     error::RouteError,
     lookup,
-    resource::RelationshipView,
     run::{self, ADDED, Done},
 };
 use crate::{

@@ -3,7 +3,10 @@
 use axum::{http::StatusCode, response::Response};
 use docket_domain::{
     Aggregate, Decided,
-    knowledge::{Entity, Refusal, Relationship},
+    knowledge::{
+        Entity, Refusal, Relationship,
+        view::{EntityView, RelationshipView},
+    },
 };
 use docket_events::{Category, StreamId, knowledge::KnowledgeEvent};
 use docket_log::{Accepted, CommandContext, ExecuteError, Position, Statuses};
@@ -11,10 +14,7 @@ use docket_platform::breaker::BreakerError;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{
-    error::RouteError,
-    resource::{EntityView, RelationshipView},
-};
+use super::error::RouteError;
 use crate::{
     run::{self, NotDone},
     state::State,

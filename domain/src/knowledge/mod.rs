@@ -7,6 +7,7 @@
 mod entity;
 mod relationship;
 mod validate;
+pub mod view;
 
 #[cfg(test)]
 mod properties;

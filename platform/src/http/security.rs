@@ -51,6 +51,7 @@ pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
         header::ETAG,
         header::RETRY_AFTER,
         header::LOCATION,
+        header::CONTENT_LOCATION,
         POSITION,
         REQUEST_ID,
         CORRELATION_ID,

@@ -1,32 +1,76 @@
-//! The change feed: one follower reads it for the whole process, a hub hands each tenant's changes to that tenant's subscribers.
+//! The change feed: one follower reads it for the whole process, a hub for each source hands each tenant's changes to that tenant's
+//! subscribers.
 //!
 //! Owns the promise that a subscriber misses nothing or is told so. The feed carries keys and positions only: what a subscriber
-//! sees of a consultation is read under its own tenant.
+//! sees of what changed is read under its own tenant.
+//!
+//! To follow one more source: a file with its [`Followed`] and the [`Interest`] of each subscription, beside the subscription, and its hub
+//! in [`Hubs`].
 
 pub(crate) mod entries;
 mod follower;
 mod hub;
+mod hubs;
 mod subscriber;
 mod watch;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{
+    fmt::Debug,
+    future::{self, Future},
+};
 
 use chrono::{DateTime, Utc};
-use docket_domain::consultation::view::ConsultationView;
 use docket_events::ShardId;
-use docket_log::Position;
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use crate::position::{CONSULTATION, Source};
+use crate::{
+    position::{Gate, Source},
+    read::{ReadError, Tx},
+};
 
 pub use follower::Follower;
 pub use hub::Hub;
-pub use subscriber::{Changed, Interest, Subscriber};
+pub use hubs::Hubs;
+pub use subscriber::{Changed, Subscriber};
 
-/// The projection whose changes are followed.
-const FOLLOWED: Source = CONSULTATION;
+/// A source whose changes are told.
+pub trait Followed: Debug + Clone + Copy + Send + Sync + 'static {
+    /// The projection that writes the changes.
+    const SOURCE: Source;
+    /// What changed, as it stands.
+    type Rows: Debug + Send + Sync + 'static;
+
+    /// What has changed with these keys, each named once, as the tenant of the transaction sees it now. It is loaded once for all
+    /// subscribers of the tenant, whatever each of them wants.
+    fn load(tx: &mut Tx, keys: &[Uuid]) -> impl Future<Output = Result<Self::Rows, sqlx::Error>> + Send;
+}
+
+/// Which changes of a source a subscriber wants, and what it is shown of them.
+pub trait Interest: Send + Sync + 'static {
+    /// The source.
+    type In: Followed;
+    /// What the subscriber is shown.
+    type Shown: Send;
+
+    /// Whether a change may be wanted, as far as its key and kind can tell.
+    fn wants(&self, change: &Change) -> bool;
+
+    /// Looks up what it takes to show these changes, some of which may be wanted. Whoever reads for one subscriber alone takes a turn
+    /// ([`Gate::turn`]).
+    fn look(
+        &mut self,
+        gate: &Gate,
+        tenant: Uuid,
+        changes: &[Change],
+        rows: &<Self::In as Followed>::Rows,
+    ) -> impl Future<Output = Result<(), ReadError>> + Send {
+        let _ = (gate, tenant, changes, rows);
+        future::ready(Ok(()))
+    }
+
+    /// What is shown of a change that may be wanted; none: nothing.
+    fn show(&self, change: &Change, rows: &<Self::In as Followed>::Rows) -> Option<Self::Shown>;
+}
 
 /// One key changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,22 +87,4 @@ pub struct Change {
     pub kind: String,
     /// When the projection was written.
     pub at: DateTime<Utc>,
-}
-
-/// Changes of one tenant, in the order of each shard.
-#[derive(Debug)]
-struct Batch {
-    changes: Vec<Change>,
-    /// After the last change of this batch, all up to here were handed out.
-    reached: Option<Arc<Position>>,
-    /// What changed, as it stands: loaded once, by the first subscriber, for all of the tenant.
-    rows: OnceCell<HashMap<Uuid, ConsultationView>>,
-}
-
-/// What the hub hands out.
-#[derive(Debug, Clone)]
-enum News {
-    Changes(Arc<Batch>),
-    /// Something was skipped or done again: read anew.
-    Resync,
 }

@@ -10,14 +10,15 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use docket_domain::consultation::{State, view::ConsultationView};
 use docket_log::Position;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use uuid::Uuid;
 
-use super::{Batch, Change, FOLLOWED, Hub, News, entries};
+use super::{
+    Change, Followed, Hub, Interest, entries,
+    hub::{Batch, News},
+};
 use crate::{
-    consultation::rows,
     position::{Gate, checkpoints},
     read::{ReadError, Tx},
 };
@@ -27,20 +28,11 @@ const PAGE: usize = 100;
 /// How long a subscription waits for the follower's first look.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which changes a subscriber wants.
-#[derive(Debug, Clone, Default)]
-pub struct Interest {
-    /// Of this consultation only.
-    pub id: Option<Uuid>,
-    /// Of consultations in one of these states only; empty: in any.
-    pub states: Vec<State>,
-}
-
 /// A change that a subscriber sees.
 #[derive(Debug, Clone)]
-pub struct Changed {
-    /// The consultation as it stands now; it may be newer than the change.
-    pub consultation: ConsultationView,
+pub struct Changed<T> {
+    /// What is shown of it, as it stands now; it may be newer than the change.
+    pub shown: T,
     /// What happened.
     pub kind: String,
     /// When it was written to the read model.
@@ -49,21 +41,31 @@ pub struct Changed {
     pub position: Position,
 }
 
+type Rows<I> = <<I as Interest>::In as Followed>::Rows;
+
 /// A subscription under way.
-pub struct Subscriber {
+pub struct Subscriber<I: Interest> {
     gate: Gate,
-    hub: Arc<Hub>,
+    hub: Arc<Hub<I::In>>,
     tenant: Uuid,
-    interest: Interest,
+    interest: I,
     /// Everything up to here was seen.
     at: Position,
-    news: Option<Receiver<News>>,
+    news: Option<Receiver<News<I::In>>>,
     catching_up: bool,
-    ready: VecDeque<Changed>,
+    ready: VecDeque<Changed<I::Shown>>,
     ended: bool,
 }
 
-impl Subscriber {
+/// A page of changes from the database, and what it says.
+struct Page<R> {
+    found: Vec<Change>,
+    rows: R,
+    reached: Position,
+    more: bool,
+}
+
+impl<I: Interest> Subscriber<I> {
     /// Subscribes to the changes of `tenant`: those since a position, or from now on. A shard that the position does not name is
     /// followed from now on.
     ///
@@ -71,10 +73,10 @@ impl Subscriber {
     /// When the database cannot be read, or the position is too old.
     pub async fn start(
         gate: Gate,
-        hub: Arc<Hub>,
+        hub: Arc<Hub<I::In>>,
         tenant: Uuid,
         since: Option<Position>,
-        interest: Interest,
+        interest: I,
     ) -> Result<Self, ReadError> {
         // A follower that has not looked yet would begin behind this subscriber. It looks at once unless the database is away.
         tokio::time::timeout(PATIENCE, hub.followed()).await.map_err(|_| ReadError::NotFollowing)?;
@@ -86,8 +88,8 @@ impl Subscriber {
             .reads()
             .guard(async {
                 let mut tx = gate.reads().begin(tenant).await?;
-                let now = checkpoints(&mut tx, gate.installation(), FOLLOWED).await?;
-                Ok((now, entries::trimmed(&mut tx, FOLLOWED).await?))
+                let now = checkpoints(&mut tx, gate.installation(), I::In::SOURCE).await?;
+                Ok((now, entries::trimmed(&mut tx, I::In::SOURCE).await?))
             })
             .await?;
         let at = since.map_or_else(|| now.clone(), |since| resume(&since, &now));
@@ -98,21 +100,21 @@ impl Subscriber {
         let mut subscriber = Self { gate, hub, tenant, interest, at, news, catching_up, ready, ended };
         if catching_up {
             let (healed, rows) = subscriber.gate.reads().guard(subscriber.healed()).await?;
-            subscriber.enqueue(&healed, &rows);
+            subscriber.enqueue(&healed, &rows).await?;
         }
         Ok(subscriber)
     }
 
     /// What was healed behind the position while nobody listened. Better shown twice than never.
-    async fn healed(&self) -> Result<(Vec<Change>, HashMap<Uuid, ConsultationView>), sqlx::Error> {
+    async fn healed(&self) -> Result<(Vec<Change>, Rows<I>), sqlx::Error> {
         let mut tx = self.gate.reads().begin(self.tenant).await?;
-        let healed = entries::healed(&mut tx, FOLLOWED, &self.at).await?;
-        let rows = load(&mut tx, &healed).await?;
+        let healed = entries::healed(&mut tx, I::In::SOURCE, &self.at).await?;
+        let rows = load::<I::In>(&mut tx, &healed).await?;
         Ok((healed, rows))
     }
 
     /// The next change; none when the process is ending. After an error there is nothing more.
-    pub async fn next(&mut self) -> Option<Result<Changed, ReadError>> {
+    pub async fn next(&mut self) -> Option<Result<Changed<I::Shown>, ReadError>> {
         loop {
             if let Some(changed) = self.ready.pop_front() {
                 return Some(Ok(changed));
@@ -131,32 +133,30 @@ impl Subscriber {
     /// One page from the database. The hub is listened to as soon as few are left, and then the rest is read.
     async fn catch_up(&mut self) -> Result<(), ReadError> {
         let listening = self.news.is_some();
-        let (found, reached, more, rows) = self.gate.reads().guard(self.page()).await?.ok_or(ReadError::Resync)?;
-        self.enqueue(&found, &rows);
-        self.at.join(&reached);
-        if !more && listening {
+        let page = self.gate.reads().guard(self.page()).await?.ok_or(ReadError::Resync)?;
+        self.enqueue(&page.found, &page.rows).await?;
+        self.at.join(&page.reached);
+        if !page.more && listening {
             self.catching_up = false;
-        } else if !more {
+        } else if !page.more {
             self.news = self.hub.subscribe(self.tenant);
             self.ended = self.news.is_none();
         }
         Ok(())
     }
 
-    #[allow(clippy::type_complexity, reason = "used once, taken apart at once")]
-    async fn page(
-        &self,
-    ) -> Result<Option<(Vec<Change>, Position, bool, HashMap<Uuid, ConsultationView>)>, sqlx::Error> {
+    async fn page(&self) -> Result<Option<Page<Rows<I>>>, sqlx::Error> {
+        let source = I::In::SOURCE;
         let mut tx = self.gate.reads().begin(self.tenant).await?;
-        let seen = checkpoints(&mut tx, self.gate.installation(), FOLLOWED).await?;
-        let found = entries::behind(&mut tx, FOLLOWED, &self.at, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
+        let seen = checkpoints(&mut tx, self.gate.installation(), source).await?;
+        let found = entries::behind(&mut tx, source, &self.at, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
         // After the changes: what was trimmed before is then seen to be missing.
-        if entries::is_too_old(&self.at, &entries::trimmed(&mut tx, FOLLOWED).await?) {
+        if entries::is_too_old(&self.at, &entries::trimmed(&mut tx, source).await?) {
             return Ok(None);
         }
         let (reached, more) = entries::advance(&self.at, &seen, &found, PAGE);
-        let rows = load(&mut tx, &found).await?;
-        Ok(Some((found, reached, more, rows)))
+        let rows = load::<I::In>(&mut tx, &found).await?;
+        Ok(Some(Page { found, rows, reached, more }))
     }
 
     /// What the hub hands out next.
@@ -175,12 +175,12 @@ impl Subscriber {
         }
     }
 
-    async fn take(&mut self, batch: &Batch) -> Result<(), ReadError> {
+    async fn take(&mut self, batch: &Batch<I::In>) -> Result<(), ReadError> {
         let wanted = |change: &Change| change.sequence > self.at.get(change.shard) && self.wants(change);
         let new: Vec<Change> = batch.changes.iter().filter(|change| wanted(change)).cloned().collect();
         if !new.is_empty() {
             let rows = batch.rows.get_or_try_init(|| self.gate.reads().guard(self.load_all(&batch.changes))).await?;
-            self.enqueue(&new, rows);
+            self.enqueue(&new, rows).await?;
         }
         for change in &batch.changes {
             self.at.raise(change.shard, change.sequence);
@@ -192,39 +192,40 @@ impl Subscriber {
     }
 
     /// The rows of a whole batch: other subscribers of the tenant share them, whatever this one wants.
-    async fn load_all(&self, changes: &[Change]) -> Result<HashMap<Uuid, ConsultationView>, sqlx::Error> {
+    async fn load_all(&self, changes: &[Change]) -> Result<Rows<I>, sqlx::Error> {
         let mut tx = self.gate.reads().begin(self.tenant).await?;
-        load(&mut tx, changes).await
+        load::<I::In>(&mut tx, changes).await
     }
 
     fn wants(&self, change: &Change) -> bool {
-        change.tenant == self.tenant && self.interest.id.is_none_or(|id| id == change.key)
+        change.tenant == self.tenant && self.interest.wants(change)
     }
 
-    fn enqueue(&mut self, found: &[Change], rows: &HashMap<Uuid, ConsultationView>) {
-        let states = &self.interest.states;
+    async fn enqueue(&mut self, found: &[Change], rows: &Rows<I>) -> Result<(), ReadError> {
+        if found.iter().any(|change| self.wants(change)) {
+            self.interest.look(&self.gate, self.tenant, found, rows).await?;
+        }
         let mut position = self.at.clone();
         for change in found {
             position.raise(change.shard, change.sequence);
             // A row that is not there any more has nothing to show.
-            let Some(consultation) = rows.get(&change.key).filter(|_| self.wants(change)) else { continue };
-            if states.is_empty() || states.contains(&consultation.state) {
-                self.ready.push_back(Changed {
-                    consultation: consultation.clone(),
-                    kind: change.kind.clone(),
-                    at: change.at,
-                    position: position.clone(),
-                });
-            }
+            let shown = if self.wants(change) { self.interest.show(change, rows) } else { None };
+            self.ready.extend(shown.map(|shown| Changed {
+                shown,
+                kind: change.kind.clone(),
+                at: change.at,
+                position: position.clone(),
+            }));
         }
+        Ok(())
     }
 }
 
-async fn load(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<Uuid, ConsultationView>, sqlx::Error> {
-    let mut ids: Vec<Uuid> = changes.iter().map(|change| change.key).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() { Ok(HashMap::new()) } else { rows::by_ids(tx, &ids).await }
+async fn load<F: Followed>(tx: &mut Tx, changes: &[Change]) -> Result<F::Rows, sqlx::Error> {
+    let mut keys: Vec<Uuid> = changes.iter().map(|change| change.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    F::load(tx, &keys).await
 }
 
 /// From where to go on: as `since` says, and from `now` on where it says nothing.

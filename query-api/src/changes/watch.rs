@@ -1,29 +1,29 @@
-//! Waiting for one consultation to change, without a connection to the database.
+//! Waiting for one key to change, without a connection to the database.
 
 use std::{future, time::Duration};
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use uuid::Uuid;
 
-use super::{Hub, News};
+use super::{Followed, Hub, hub::News};
 
 /// How long to wait for the follower's first look.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An ear for the changes of a tenant.
-pub struct Watch(Option<Receiver<News>>);
+pub struct Watch<F: Followed>(Option<Receiver<News<F>>>);
 
-impl Hub {
+impl<F: Followed> Hub<F> {
     /// Listens from now on: whoever reads after this and then waits misses nothing.
-    pub async fn watch(&self, tenant: Uuid) -> Watch {
+    pub async fn watch(&self, tenant: Uuid) -> Watch<F> {
         // A follower that has not looked yet would begin behind what is read now. It looks at once unless the database is away.
         let _ = tokio::time::timeout(PATIENCE, self.followed()).await;
         Watch(self.subscribe(tenant))
     }
 }
 
-impl Watch {
-    /// Returns when the consultation may have changed. Never, once the process is ending.
+impl<F: Followed> Watch<F> {
+    /// Returns when what has this key may have changed. Never, once the process is ending.
     pub async fn changed(&mut self, id: Uuid) {
         while let Some(news) = &mut self.0 {
             match news.recv().await {

@@ -453,10 +453,10 @@ pub struct ConsultationChange {
     at: Instant,
 }
 
-impl From<Changed> for ConsultationChange {
-    fn from(changed: Changed) -> Self {
+impl From<Changed<ConsultationView>> for ConsultationChange {
+    fn from(changed: Changed<ConsultationView>) -> Self {
         Self {
-            consultation: changed.consultation.into(),
+            consultation: changed.shown.into(),
             kind: changed.kind,
             position: changed.position.to_string(),
             at: Instant(changed.at),

@@ -17,4 +17,4 @@ mod times;
 pub use graphql::Consultation;
 pub use history::{Histories, Votes};
 pub use query::{ConsultationQuery, one};
-pub use subscription::ConsultationSubscription;
+pub use subscription::{ConsultationSubscription, Consultations, Wanted};

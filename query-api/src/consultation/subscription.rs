@@ -1,19 +1,59 @@
-//! The subscription to changes of consultations. Owns the way from arguments to a [`Subscriber`].
+//! The subscription to changes of consultations. Owns which changes are wanted, and the arguments that say so.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use async_graphql::{Context, Result, Subscription};
-use docket_domain::consultation::State;
+use docket_domain::consultation::{State, view::ConsultationView};
 use docket_platform::auth::permissions::Action;
 use futures_util::Stream;
 use uuid::Uuid;
 
-use super::graphql::{ConsultationChange, ConsultationState};
-use crate::{
-    changes::{Hub, Interest, Subscriber},
-    graphql::{Asker, error},
-    read,
+use super::{
+    graphql::{ConsultationChange, ConsultationState},
+    rows,
 };
+use crate::{
+    changes::{Change, Followed, Hubs, Interest},
+    graphql::{Asker, subscribe},
+    position::{CONSULTATION, Source},
+    read::Tx,
+};
+
+/// The source of changes of consultations.
+#[derive(Debug, Clone, Copy)]
+pub struct Consultations;
+
+impl Followed for Consultations {
+    const SOURCE: Source = CONSULTATION;
+    type Rows = HashMap<Uuid, ConsultationView>;
+
+    async fn load(tx: &mut Tx, keys: &[Uuid]) -> Result<Self::Rows, sqlx::Error> {
+        if keys.is_empty() { Ok(HashMap::new()) } else { rows::by_ids(tx, keys).await }
+    }
+}
+
+/// Which changes of consultations a subscriber wants.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Of this consultation only.
+    pub id: Option<Uuid>,
+    /// Of consultations in one of these states only; empty: in any.
+    pub states: Vec<State>,
+}
+
+impl Interest for Wanted {
+    type In = Consultations;
+    type Shown = ConsultationView;
+
+    fn wants(&self, change: &Change) -> bool {
+        self.id.is_none_or(|id| id == change.key)
+    }
+
+    fn show(&self, change: &Change, rows: &HashMap<Uuid, ConsultationView>) -> Option<ConsultationView> {
+        let is_wanted = |view: &&ConsultationView| self.states.is_empty() || self.states.contains(&view.state);
+        rows.get(&change.key).filter(is_wanted).cloned()
+    }
+}
 
 /// The subscriptions of this feature.
 #[derive(Debug, Default)]
@@ -35,14 +75,8 @@ impl ConsultationSubscription {
         >,
     ) -> Result<impl Stream<Item = Result<ConsultationChange>> + use<>> {
         let asker = Asker::who_may(context, Action::Read)?;
-        let since = since.as_deref().map(|token| read::position(Some(token))).transpose().map_err(error::from_read)?;
         let states = states.unwrap_or_default().into_iter().map(State::from).collect();
-        let hub = context.data::<Arc<Hub>>()?.clone();
-        let start = Subscriber::start(asker.gate.clone(), hub, asker.principal.tenant, since, Interest { id, states });
-        let subscriber = start.await.map_err(error::from_read)?;
-        Ok(futures_util::stream::unfold(subscriber, |mut subscriber| async {
-            let next = subscriber.next().await?;
-            Some((next.map(ConsultationChange::from).map_err(error::from_read), subscriber))
-        }))
+        let hub = context.data::<Hubs>()?.consultations.clone();
+        subscribe(asker, hub, since.as_deref(), Wanted { id, states }).await
     }
 }

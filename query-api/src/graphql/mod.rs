@@ -10,6 +10,7 @@ mod http;
 mod limits;
 mod scalars;
 pub(crate) mod sse;
+mod subscription;
 mod websocket;
 
 use std::{sync::Arc, time::Duration};
@@ -37,12 +38,12 @@ use uuid::Uuid;
 
 use crate::{
     age::age,
-    changes::Hub,
+    changes::Hubs,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
     engagement::EngagementQuery,
     feed::{Bodies, FeedQuery, Mentioned},
     identity::{self, GroupMembers, IdentityQuery, Organisation},
-    knowledge::KnowledgeQuery,
+    knowledge::{KnowledgeQuery, KnowledgeSubscription},
     position::{Entered, Gate, Seen, Source},
     read::{self, ReadError},
     webhook::{WebhookQuery, WebhookSubscription},
@@ -51,6 +52,7 @@ use crate::{
 pub use boxed::Boxed;
 pub use http::{Door, router};
 pub use scalars::Instant;
+pub(crate) use subscription::subscribe;
 
 /// The root fields of all features.
 #[derive(Debug, Default, MergedObject)]
@@ -66,7 +68,7 @@ pub struct Query(
 
 /// The subscriptions of all features.
 #[derive(Debug, Default, MergedSubscription)]
-pub struct Subscriptions(ConsultationSubscription, WebhookSubscription);
+pub struct Subscriptions(ConsultationSubscription, WebhookSubscription, KnowledgeSubscription);
 
 type DocketSchema = Schema<Query, EmptyMutation, Subscriptions>;
 
@@ -188,8 +190,8 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that answers within `timeout`, and refuses what costs more than `cost`.
-    pub fn new(gate: Gate, hub: Arc<Hub>, timeout: Duration, cost: usize, introspection: bool) -> Self {
-        Self { schema: schema(cost).data(hub).finish(), gate, timeout, introspection }
+    pub fn new(gate: Gate, hubs: Hubs, timeout: Duration, cost: usize, introspection: bool) -> Self {
+        Self { schema: schema(cost).data(hubs).finish(), gate, timeout, introspection }
     }
 
     /// Judges a request before anything is executed.

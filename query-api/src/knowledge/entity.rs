@@ -49,7 +49,7 @@ pub struct Entity {
     /// When something last happened to it.
     updated_at: Instant,
     /// Why it was retracted; null: it was not.
-    retracted: Option<String>,
+    pub(super) retracted: Option<String>,
 }
 
 impl Entity {
@@ -69,7 +69,7 @@ pub(crate) async fn standing(
 }
 
 fn json(text: &str) -> Result<Json<Value>, sqlx::Error> {
-    serde_json::from_str(text).map(Json).map_err(|error| sqlx::Error::Decode(error.into()))
+    rows::properties(text).map(|properties| Json(Value::Object(properties)))
 }
 
 impl TryFrom<EntityRow> for Entity {
@@ -112,10 +112,12 @@ pub struct Relationship {
     added_at: Instant,
     /// When something last happened to it.
     updated_at: Instant,
+    /// Why it was retracted; null: it was not.
+    retracted: Option<String>,
     /// The entity that it leads from; null as long as the read model has not heard of it.
-    source_entity: Option<Entity>,
+    pub(super) source_entity: Option<Entity>,
     /// The entity that it leads to; null as long as the read model has not heard of it.
-    target_entity: Option<Entity>,
+    pub(super) target_entity: Option<Entity>,
 }
 
 /// Relationships with the entities at their ends.
@@ -139,6 +141,7 @@ pub(super) async fn with_ends(
                 source: row.source,
                 added_at: Instant(row.added_at),
                 updated_at: Instant(row.updated_at),
+                retracted: row.retracted,
             })
         })
         .collect()

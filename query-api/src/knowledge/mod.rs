@@ -1,27 +1,34 @@
 //! The knowledge graph: entities, how they are related, and ways from one to another.
 //!
 //! Owns the SQL over `entity` and `relationship` ([`rows`]), the walk over them ([`walk`]), the same in memory ([`adjacency`], [`search`],
-//! [`warm`]) and the GraphQL fields. Rows keep the ends that relationships were added with: here an entity that was merged into another is
+//! [`warm`]), the GraphQL fields and subscriptions, and the REST reads. Rows keep the ends that relationships were added with: here an entity that was merged into another is
 //! that other one, whichever of them is named.
 
 mod adjacency;
+mod changes;
 mod entity;
+mod find;
 mod neighbourhood;
 mod path;
 mod query;
+pub mod rest;
 mod rows;
 mod search;
+mod subscription;
 mod walk;
 mod warm;
 
 pub(crate) use entity::{Entity, standing};
 
 pub use adjacency::{Adjacency, EntityPlace, RelationshipPlace, TooLarge};
+pub use changes::Knowledge;
 pub use query::KnowledgeQuery;
+pub use subscription::KnowledgeSubscription;
 pub use walk::{Hop, Reached, Walk};
 pub use warm::Graphs;
 
 use async_graphql::Enum;
+use serde::Deserialize;
 
 /// The deepest walk.
 const MAX_DEPTH: i32 = 5;
@@ -29,7 +36,8 @@ const MAX_DEPTH: i32 = 5;
 const MAX_NODES: i32 = 1_000;
 
 /// Which relationships of an entity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Enum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Enum, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Those that lead from it.
     #[default]

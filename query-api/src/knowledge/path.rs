@@ -32,10 +32,6 @@ pub struct Path {
     relationships: Vec<Relationship>,
 }
 
-const RELATIONSHIPS: &str =
-    "select id, version, source_id, type, target_id, properties, confidence, source, added_at, updated_at
-     from read.relationship where id = any($1)";
-
 /// The best way of at most `depth` relationships, if there is one; and whether there was more than was looked at.
 pub(super) async fn read(
     ground: &mut Ground<'_>,
@@ -59,7 +55,7 @@ pub(super) async fn read(
     let entities = ids.iter().filter_map(|id| found.get(id).cloned()).map(Entity::try_from);
     let entities = entities.collect::<Result<_, _>>()?;
     let between: Vec<Uuid> = way.iter().map(|hop| hop.relationship).collect();
-    let rows = sqlx::query_as(RELATIONSHIPS).bind(&between).fetch_all(ground.tx()).await?;
+    let rows = rows::relationships_by_id(ground.tx(), &between).await?;
     let mut relationships = with_ends(ground.tx(), rows).await?;
     relationships.sort_by_key(|found| between.iter().position(|id| *id == found.id));
     let confidence = relationships.iter().map(|found| found.confidence).product();

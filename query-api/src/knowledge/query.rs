@@ -1,14 +1,13 @@
 //! The root fields of the graph.
 
-use std::collections::BTreeSet;
-
 use async_graphql::{Context, Object, Result};
 use docket_platform::auth::permissions::Action;
 use uuid::Uuid;
 
 use super::{
     MAX_DEPTH, MAX_NODES,
-    entity::{Entity, enter, kind},
+    entity::{Entity, enter},
+    find::Find,
     neighbourhood::{self, Neighbourhood, Parts},
     path::{self, Path, PathBy},
     rows,
@@ -17,11 +16,8 @@ use super::{
 };
 use crate::{
     graphql::{Asker, error},
-    page::{self, LARGEST_PAGE},
-    read::ReadError,
+    page,
 };
-
-const MAX_TEXT_CHARS: usize = 200;
 
 /// The root fields of the graph.
 #[derive(Debug, Default)]
@@ -60,25 +56,13 @@ impl KnowledgeQuery {
     ) -> Result<Vec<Entity>> {
         let asker = Asker::who_may(context, Action::ReadKnowledge)?;
         let read = async {
-            let text = text.trim();
-            if !(1..=MAX_TEXT_CHARS).contains(&text.chars().count()) || text.chars().any(char::is_control) {
-                let detail = format!("use 1 to {MAX_TEXT_CHARS} characters, none of them control characters.");
-                return Err(ReadError::argument("text", detail));
-            }
-            kind(r#type.as_deref())?;
-            let limit = within("limit", limit, LARGEST_PAGE)?;
+            let find = Find::new(&text, r#type, limit)?;
             let mut entered = enter(asker, &asker.at_least(at_least.as_deref())?).await?;
-            let tenant = asker.principal.tenant;
             let found = async {
-                let tx = &mut entered.tx;
-                let ids = rows::found(tx, tenant, text, r#type.as_deref(), limit as i64).await?;
-                let standing = rows::standing(tx, &ids).await?;
-                Ok(ids.iter().filter_map(|id| standing.get(id).cloned()).collect::<Vec<_>>())
+                let rows = find.run(&mut entered.tx, asker.principal.tenant).await?;
+                rows.into_iter().map(Entity::try_from).collect()
             };
-            let rows = asker.gate.reads().guard(found).await?;
-            let mut shown = BTreeSet::new();
-            let rows = rows.into_iter().filter(|row| row.retracted.is_none() && shown.insert(row.id));
-            asker.gate.reads().guard(async { rows.map(Entity::try_from).collect() }).await
+            asker.gate.reads().guard(found).await
         };
         Box::pin(read).await.map_err(error::from_read)
     }

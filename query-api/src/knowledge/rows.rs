@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use docket_domain::knowledge::view::{EntityView, RelationshipView};
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -39,6 +41,52 @@ pub(super) struct RelationshipRow {
     pub(super) source: Option<String>,
     pub(super) added_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
+    pub(super) retracted: Option<String>,
+}
+
+/// Properties as they are kept.
+pub(super) fn properties(text: &str) -> Result<Map<String, Value>, sqlx::Error> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+impl EntityRow {
+    /// The entity as HTTP shows it. What stands for another was not merged away itself.
+    pub(super) fn view(self) -> Result<EntityView, sqlx::Error> {
+        Ok(EntityView {
+            id: self.id,
+            version: self.version.unsigned_abs(),
+            r#type: self.r#type,
+            name: self.name,
+            aliases: self.aliases,
+            properties: properties(&self.properties)?,
+            confidence: self.confidence,
+            source: self.source,
+            external_id: self.external_id,
+            added_at: Some(self.added_at),
+            updated_at: Some(self.updated_at),
+            merged_into: None,
+            retracted: self.retracted,
+        })
+    }
+}
+
+impl RelationshipRow {
+    /// The relationship as HTTP shows it.
+    pub(super) fn view(self) -> Result<RelationshipView, sqlx::Error> {
+        Ok(RelationshipView {
+            id: self.id,
+            version: self.version.unsigned_abs(),
+            source_id: self.source_id,
+            r#type: self.r#type,
+            target_id: self.target_id,
+            properties: properties(&self.properties)?,
+            confidence: self.confidence,
+            source: self.source,
+            added_at: Some(self.added_at),
+            updated_at: Some(self.updated_at),
+            retracted: self.retracted,
+        })
+    }
 }
 
 // A circle of merges cannot be commanded; should there be one none the less, the walk ends.
@@ -101,8 +149,20 @@ pub(super) async fn standing(
     Ok(ids.iter().filter_map(|id| Some((*id, rows.get(&own(id))?.clone()))).collect())
 }
 
+const RELATIONSHIPS_BY_ID: &str =
+    "select id, version, source_id, type, target_id, properties, confidence, source, added_at, updated_at, retracted
+     from read.relationship where id = any($1)";
+
+/// The relationships with these ids, whether they were retracted or not.
+pub(super) async fn relationships_by_id(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<RelationshipRow>, sqlx::Error> {
+    sqlx::query_as(RELATIONSHIPS_BY_ID).bind(ids).fetch_all(connection).await
+}
+
 // Each direction by its own index. What leads to an entity that was retracted is not shown, nor what became a loop by a merge.
-const RELATIONSHIPS: &str = "select r.id, r.version, r.source_id, r.type, r.target_id, r.properties, r.confidence, r.source, r.added_at, r.updated_at
+const RELATIONSHIPS: &str = "select r.id, r.version, r.source_id, r.type, r.target_id, r.properties, r.confidence, r.source, r.added_at, r.updated_at, r.retracted
      from (
          select * from read.relationship where $2 and source_id = any($1) and retracted is null
          union

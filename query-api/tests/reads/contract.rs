@@ -19,12 +19,24 @@ fn the_schema_is_the_one_that_is_checked_in() {
 #[test]
 fn the_reads_are_documented() {
     let document = serde_json::to_value(docket_query_api::openapi()).unwrap();
-    let get = &document["paths"]["/api/v1/consultations/{id}"]["get"];
-    for status in ["200", "304", "400", "401", "404", "409", "503"] {
-        assert!(get["responses"][status].is_object(), "{status}");
+    for path in ["consultations/{id}", "entities/{id}", "entities/{id}/relationships", "relationships/{id}"] {
+        let get = &document["paths"][format!("/api/v1/{path}")]["get"];
+        for status in ["200", "304", "400", "401", "404", "409", "503"] {
+            assert!(get["responses"][status].is_object(), "{path}: {status}");
+        }
     }
     let schemas = &document["components"]["schemas"];
-    for name in ["Consultation", "ConsultationDetail", "HistoryEntry", "Outcome", "Person", "Problem", "Withdrawal"] {
+    for name in [
+        "Consultation",
+        "ConsultationDetail",
+        "Entity",
+        "HistoryEntry",
+        "Outcome",
+        "Person",
+        "Problem",
+        "Relationship",
+        "Withdrawal",
+    ] {
         assert!(schemas[name].is_object(), "{name}");
     }
 }

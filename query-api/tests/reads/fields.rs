@@ -51,27 +51,27 @@ const KNOWLEDGE: Open = Open::To(Action::ReadKnowledge);
 const ENGAGE: Open = Open::To(Action::Engage);
 const WEBHOOKS: Open = Open::To(Action::ManageWebhooks);
 
-/// The REST reads, with what they name.
-const REST: [(&str, Action); 12] = [
-    ("/api/v1/articles", Action::ReadKnowledge),
-    ("/api/v1/articles/{id}", Action::ReadKnowledge),
-    ("/api/v1/consultations", Action::Read),
-    ("/api/v1/consultations/{id}", Action::Read),
-    ("/api/v1/engagement/{item_id}", Action::ReadKnowledge),
-    ("/api/v1/events", Action::Read),
-    ("/api/v1/feed", Action::ReadKnowledge),
-    ("/api/v1/feed/trending", Action::ReadKnowledge),
-    ("/api/v1/topics", Action::ReadKnowledge),
-    ("/api/v1/user/engagement", Action::Engage),
-    ("/api/v1/user/saved", Action::Engage),
-    ("/api/v1/user/topics/preferences", Action::Engage),
+/// Every path of a REST read.
+const PATHS: [&str; 16] = [
+    "/api/v1/articles",
+    "/api/v1/articles/{id}",
+    "/api/v1/consultations",
+    "/api/v1/consultations/{id}",
+    "/api/v1/engagement/{item_id}",
+    "/api/v1/entities",
+    "/api/v1/entities/{id}",
+    "/api/v1/entities/{id}/relationships",
+    "/api/v1/events",
+    "/api/v1/feed",
+    "/api/v1/feed/trending",
+    "/api/v1/relationships/{id}",
+    "/api/v1/topics",
+    "/api/v1/user/engagement",
+    "/api/v1/user/saved",
+    "/api/v1/user/topics/preferences",
 ];
 
-fn rest(path: &str, id: Uuid) -> String {
-    path.replace("{id}", &id.to_string()).replace("{item_id}", &id.to_string())
-}
-
-const FIELDS: [Field; 34] = [
+const FIELDS: [Field; 36] = [
     field("consultation", READ, r#"{ consultation(id: "ID") { id title history { kind by { name } } } }"#),
     field(
         "consultations",
@@ -192,6 +192,16 @@ const FIELDS: [Field; 34] = [
         r#"{ myEngagement(after: "CURSOR") { nodes { id } } all: myEngagement { nodes { id itemId consultationId } } }"#,
     ),
     field("engagement", KNOWLEDGE, r#"{ engagement(itemId: "ID") { total { views } days { day counts { views } } } }"#),
+    field(
+        "entityChanged",
+        KNOWLEDGE,
+        r#"subscription { entityChanged(id: "ID", since: "SINCE") { entity { id name } entityId kind } }"#,
+    ),
+    field(
+        "graphChanged",
+        KNOWLEDGE,
+        r#"subscription { graphChanged(around: "ID", since: "SINCE") { id entity { id name } relationship { id } kind } }"#,
+    ),
     field("webhookAttempted", WEBHOOKS, r#"subscription { webhookAttempted(endpointId: "ID") { deliveryId answer } }"#),
     field(
         "consultationChanged",
@@ -207,6 +217,15 @@ fn place(id: Uuid) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(bytes), Position::default())
 }
 
+/// The query with everything in it naming `id`.
+fn naming(query: &str, world: &World, id: Uuid) -> String {
+    query
+        .replace("ID", &id.to_string())
+        .replace("CURSOR", &Cursor { at: instant(0), id }.encode())
+        .replace("PLACE", &place(id))
+        .replace("SINCE", &world.beginning().to_string())
+}
+
 impl Field {
     fn is_subscription(&self) -> bool {
         self.query.starts_with("subscription")
@@ -214,11 +233,7 @@ impl Field {
 
     /// The query with everything in it naming `id`.
     fn naming(&self, world: &World, id: Uuid) -> String {
-        self.query
-            .replace("ID", &id.to_string())
-            .replace("CURSOR", &Cursor { at: instant(0), id }.encode())
-            .replace("PLACE", &place(id))
-            .replace("SINCE", &world.beginning().to_string())
+        naming(self.query, world, id)
     }
 
     fn admits(&self, principal: &Principal) -> bool {
@@ -227,6 +242,28 @@ impl Field {
             Open::To(action) => allows(principal, action),
         }
     }
+}
+
+/// Every REST read of what an organisation has, and who may.
+fn reads(of: &Organisation) -> [(String, Action); 16] {
+    [
+        (format!("consultations/{}", of.consultation), Action::Read),
+        ("consultations".to_owned(), Action::Read),
+        ("events".to_owned(), Action::Read),
+        (format!("entities/{}", of.consultation), Action::ReadKnowledge),
+        ("entities?text=treasure".to_owned(), Action::ReadKnowledge),
+        (format!("entities/{}/relationships", of.consultation), Action::ReadKnowledge),
+        (format!("relationships/{}", of.key), Action::ReadKnowledge),
+        (format!("articles/{}", of.consultation), Action::ReadKnowledge),
+        ("articles".to_owned(), Action::ReadKnowledge),
+        (format!("engagement/{}", of.consultation), Action::ReadKnowledge),
+        ("feed".to_owned(), Action::ReadKnowledge),
+        ("feed/trending".to_owned(), Action::ReadKnowledge),
+        ("topics".to_owned(), Action::ReadKnowledge),
+        ("user/engagement".to_owned(), Action::Engage),
+        ("user/saved".to_owned(), Action::Engage),
+        ("user/topics/preferences".to_owned(), Action::Engage),
+    ]
 }
 
 /// The type below lists and non-nulls.
@@ -281,7 +318,7 @@ async fn every_field_and_every_identifier_that_it_takes_is_listed_here() {
     assert_eq!(listed, described);
     let rest = serde_json::to_value(docket_query_api::openapi()).unwrap();
     let paths: Vec<_> = rest["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, REST.map(|(path, _)| path).each_ref(), "a new REST read is tried below too");
+    assert_eq!(paths, PATHS.each_ref(), "a new REST read is tried below too");
 }
 
 #[tokio::test]
@@ -297,8 +334,8 @@ async fn without_a_token_no_field_is_answered() {
             assert_eq!(response.json::<Value>().await.unwrap()["code"], "unauthorized", "{}", field.name);
         }
     }
-    for (path, _) in REST {
-        let url = world.url(&rest(path, ours.consultation));
+    for (path, _) in reads(&ours) {
+        let url = world.url(&format!("/api/v1/{path}"));
         assert_eq!(world.http.get(url).send().await.unwrap().status(), 401, "{path}");
     }
 }
@@ -336,8 +373,8 @@ async fn every_field_is_open_to_the_roles_and_scopes_of_the_table_and_to_no_othe
         }
         if principal.scopes.is_none() {
             let token = world.token_of(principal).await;
-            for (path, action) in REST {
-                let url = world.url(&rest(path, ours.consultation));
+            for (path, action) in reads(&ours) {
+                let url = world.url(&format!("/api/v1/{path}"));
                 let status = world.http.get(url).bearer_auth(&token).send().await.unwrap().status();
                 assert_eq!(status, if allows(&principal, action) { 200 } else { 403 }, "{path} as {name}");
             }
@@ -382,20 +419,26 @@ async fn what_another_tenant_has_is_answered_like_what_nobody_has() {
         assert!(counts || secret(&shown), "{}: {shown}", field.name);
     }
     for (kind, id) in ours.identifiers() {
-        let get = async |id: Uuid| {
-            let url = world.url(&format!("/api/v1/consultations/{id}"));
-            let response = world.http.get(url).bearer_auth(&token).header("x-request-id", "same").send().await.unwrap();
-            (response.status().as_u16(), response.headers().len(), response.json::<Value>().await.unwrap())
-        };
-        let foreign = get(id).await;
-        assert_eq!(foreign.0, 404, "{kind}");
-        assert_eq!(foreign, get(ids::new_id()).await, "{kind}");
+        for path in ["consultations/ID", "entities/ID", "entities/ID/relationships", "relationships/ID"] {
+            let get = async |id: Uuid| {
+                let url = world.url(&format!("/api/v1/{}", path.replace("ID", &id.to_string())));
+                let request = world.http.get(url).bearer_auth(&token).header("x-request-id", "same");
+                let response = request.send().await.unwrap();
+                (response.status().as_u16(), response.headers().len(), response.json::<Value>().await.unwrap())
+            };
+            let foreign = get(id).await;
+            assert_eq!(foreign.0, 404, "{kind} in {path}");
+            assert_eq!(foreign, get(ids::new_id()).await, "{kind} in {path}");
+        }
         for filter in ["requested_by", "reviewer"] {
             let url = world.url(&format!("/api/v1/consultations?{filter}={id}"));
             let list: Value = world.http.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
             assert_eq!(list, json!({"consultations": [], "next": null}), "{kind} as {filter}");
         }
     }
+    let url = world.url("/api/v1/entities?text=treasure");
+    let found: Value = world.http.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+    assert_eq!(found, json!({"entities": []}));
 }
 
 #[tokio::test]
@@ -420,28 +463,31 @@ async fn a_subscription_to_what_another_tenant_has_stays_silent() {
     let ours = Organisation::make(&world, 1, "treasure").await;
     let theirs = Organisation::make(&world, 2, "theirs").await;
     let engine = world.engine();
-    for field in FIELDS.iter().filter(|field| field.name == "consultationChanged") {
-        let mut open = Vec::new();
-        for (_, id) in ours.identifiers() {
-            open.push(engine.answer(theirs.principal(), &field.naming(&world, id)));
-        }
-        let anything = field.query.replace("id: \"ID\", ", "").replace("SINCE", &world.beginning().to_string());
+    for field in FIELDS.iter().filter(|field| field.is_subscription() && field.name != "webhookAttempted") {
+        let open = ours.identifiers().into_iter().map(|(kind, id)| {
+            let mut stream = engine.answer(theirs.principal(), &field.naming(&world, id));
+            (kind, tokio::spawn(async move { stream.next().await }))
+        });
+        let open: Vec<_> = open.collect();
+        let anything = field.query.replace("id: \"ID\", ", "");
+        let anything = naming(&anything, &world, theirs.consultation);
         let mut anything = engine.answer(theirs.principal(), &anything);
-        for stream in &mut open {
-            assert!(stream.next().now_or_never().is_none(), "silent from the beginning");
-        }
         // Whatever there was before and whatever comes: the last one heard is our own, and nothing foreign was before it.
         world.write(ours.tenant, ours.consultation, &Asked::titled("treasure"), "commented").await;
         world.asked(theirs.tenant, &Asked::titled("last")).await;
+        for organisation in [&ours, &theirs] {
+            organisation.entity_changed(&world).await;
+        }
         loop {
             let heard = serde_json::to_string(&anything.next().await.unwrap()).unwrap();
             assert!(!heard.contains("treasure"), "{heard}");
-            if heard.contains("last") {
+            if heard.contains("last") || heard.contains("entity_changed") {
                 break;
             }
         }
-        for stream in &mut open {
-            assert!(stream.next().now_or_never().is_none(), "silent to the end");
+        for (kind, stream) in open {
+            assert!(!stream.is_finished(), "{} is not silent of the {kind}: {:?}", field.name, stream.await);
+            stream.abort();
         }
     }
 }

@@ -11,6 +11,11 @@ pub fn id(n: u128) -> Uuid {
     Uuid::from_u128(0x1000 + n)
 }
 
+/// The relationship that leads from one entity to another.
+pub fn between(from: u128, to: u128) -> Uuid {
+    Uuid::from_u128(from << 32 | to << 16 | 1)
+}
+
 pub struct Graph {
     pub world: World,
     pub token: String,
@@ -23,30 +28,39 @@ impl Graph {
         Self { world, token }
     }
 
-    /// Runs what a projector does for an event of this key: rows, the change and the checkpoint together.
-    pub async fn run(&self, key: Uuid, statement: &str) {
+    /// Runs what a projector does for an event of this kind and key: rows, the change and the checkpoint together.
+    pub async fn run(&self, kind: &str, key: Uuid, statement: &str) {
+        self.run_as(TENANT, kind, key, statement).await;
+    }
+
+    async fn run_as(&self, tenant: Uuid, kind: &str, key: Uuid, statement: &str) {
         let told = format!(
             "begin; {statement};
              update read.checkpoint set sequence = sequence + 1 where projection = 'knowledge' and category = 3 and shard = 0;
              insert into read.change (projection, category, shard, sequence, tenant, key, kind)
-             select projection, category, shard, sequence, '{TENANT}', '{key}', 'changed' from read.checkpoint
+             select projection, category, shard, sequence, '{tenant}', '{key}', '{kind}' from read.checkpoint
              where projection = 'knowledge' and category = 3 and shard = 0; commit"
         );
         self.world.run(&told).await;
+        self.world.bell.ring();
     }
 
     pub async fn entity(&self, n: u128, name: &str, kind: &str) {
+        self.entity_of(TENANT, n, name, kind).await;
+    }
+
+    pub async fn entity_of(&self, tenant: Uuid, n: u128, name: &str, kind: &str) {
         let statement = format!(
             "insert into read.entity_v1 (id, tenant, shard, version, type, name, aliases, properties, confidence, added_at, updated_at, words, letters)
-             values ('{}', '{TENANT}', 0, 1, '{kind}', '{name}', '{{}}', '{{\"n\":{n}}}', 0.5, now(), now(),
-                     read.entity_words('{TENANT}', '{name}', '{{}}', null), lower('{name}'))",
+             values ('{}', '{tenant}', 0, 1, '{kind}', '{name}', '{{}}', '{{\"n\":{n}}}', 0.5, now(), now(),
+                     read.entity_words('{tenant}', '{name}', '{{}}', null), lower('{name}'))",
             id(n)
         );
-        self.run(id(n), &statement).await;
+        self.run_as(tenant, "entity_added", id(n), &statement).await;
     }
 
     pub async fn related(&self, from: u128, to: u128, confidence: f64) {
-        let key = Uuid::from_u128(from << 32 | to << 16 | 1);
+        let key = between(from, to);
         let statement = format!(
             "insert into read.relationship_v1 (id, tenant, shard, version, source_id, type, target_id, properties, confidence, added_at, updated_at)
              values ('{}', '{TENANT}', 0, 1, '{}', 'to_{to}', '{}', '{{}}', {confidence}, timestamptz '2026-01-01' + make_interval(secs => {to}), now())",
@@ -54,7 +68,7 @@ impl Graph {
             id(from),
             id(to)
         );
-        self.run(key, &statement).await;
+        self.run("relationship_added", key, &statement).await;
     }
 
     pub async fn ask(&self, query: &str) -> Value {
@@ -63,11 +77,17 @@ impl Graph {
 
     pub async fn merge(&self, from: u128, into: u128) {
         let (key, into) = (id(from), id(into));
-        self.run(key, &format!("update read.entity_v1 set merged_into = '{into}' where id = '{key}'")).await;
+        self.run("entity_merged", key, &format!("update read.entity_v1 set merged_into = '{into}' where id = '{key}'"))
+            .await;
     }
 
     pub async fn retract(&self, n: u128) {
-        self.run(id(n), &format!("update read.entity_v1 set retracted = 'Wrong.' where id = '{}'", id(n))).await;
+        self.run(
+            "entity_retracted",
+            id(n),
+            &format!("update read.entity_v1 set retracted = 'Wrong.' where id = '{}'", id(n)),
+        )
+        .await;
     }
 
     /// A chain 0 → 1 → 2 → 3 → 4 → 5 → 6, and a surer way round: 0 → 10 → 2.

@@ -112,7 +112,7 @@ async fn memory_and_postgresql_give_the_same_answers_and_memory_follows_every_ch
                         .await
                         .expect("read");
                 for key in ids {
-                    graph.run(key, &format!("{all}'{}' and id = '{key}'", id(5))).await;
+                    graph.run("relationship_retracted", key, &format!("{all}'{}' and id = '{key}'", id(5))).await;
                 }
             }
             5 => graph.retract(9).await,

@@ -87,6 +87,8 @@ impl Organisation {
                      ('{tenant}', '{admin}', '{key}', 0, 0, now(), 'view', 'article', '{consultation}', now(), null, '{consultation}');
                  insert into read.engagement_item_day_v1 values ('{tenant}', '{consultation}', current_date, 0, 'article', 1, 0, 0, 0, 0, 0);
                  insert into read.engagement_trend_v1 values ('{tenant}', {block}, '{consultation}', 0, 'article', 65536);
+                 with c as (update read.checkpoint set sequence = sequence + 1 where projection = 'knowledge' and shard = 0 returning *)
+                     insert into read.change select projection, category, shard, sequence, '{tenant}', '{consultation}', 'entity_added' from c;
                  insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
                  insert into read.audit_person_v1 values ('{admin}', 0, '{word}');
                  insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values
@@ -94,6 +96,18 @@ impl Organisation {
                      ('{own}', '{nil}', 0, 'locked_out', now(), null, null, '{word}', '{admin}', null)"
             ))
             .await;
+    }
+
+    /// Something happens to the entity that has the consultation's id.
+    pub async fn entity_changed(&self, world: &World) {
+        let Self { tenant, consultation, .. } = self;
+        world
+            .run(&format!(
+                "with c as (update read.checkpoint set sequence = sequence + 1 where projection = 'knowledge' and shard = 0 returning *)
+                 insert into read.change select projection, category, shard, sequence, '{tenant}', '{consultation}', 'entity_changed' from c"
+            ))
+            .await;
+        world.bell.ring();
     }
 
     /// Its administrator, in the session.

@@ -7,7 +7,8 @@ use docket_platform::breaker::{Breaker, BreakerSettings};
 use docket_query_api::{
     Config,
     age::Ages,
-    changes::{Follower, Hub, Interest, Subscriber},
+    changes::{Follower, Hubs, Subscriber},
+    consultation::Wanted,
     position::Gate,
     read::{ReadError, Reads},
 };
@@ -191,16 +192,17 @@ async fn a_subscriber_that_does_not_keep_up_must_resync_and_another_is_not_distu
     let world = World::new().await;
     let reads = Reads::new(world.reader.clone(), Breaker::new("test", BreakerSettings::default()));
     let gate = Gate::new(reads, world.bell.clone(), world.installation, Ages::default(), Duration::from_secs(1));
-    let hub = Arc::new(Hub::new(2));
+    let hubs = Hubs::new(2);
     let poll = Duration::from_secs(1);
-    let follower = Follower::new(&world.reader, world.bell.clone(), world.installation, hub.clone(), poll);
+    let follower = Follower::new(&world.reader, world.bell.clone(), world.installation, hubs.clone(), poll);
     tokio::spawn(follower.run(world.shutdown.clone()));
-    let start = async || Subscriber::start(gate.clone(), hub.clone(), OURS, None, Interest::default()).await.unwrap();
+    let hub = &hubs.consultations;
+    let start = async || Subscriber::start(gate.clone(), hub.clone(), OURS, None, Wanted::default()).await.unwrap();
     let (mut slow, mut quick) = (start().await, start().await);
     for n in 0..10 {
         world.asked(OURS, &Asked::titled(n.to_string())).await;
         let heard = quick.next().await.unwrap().unwrap();
-        assert_eq!(heard.consultation.title, n.to_string());
+        assert_eq!(heard.shown.title, n.to_string());
     }
     assert!(matches!(slow.next().await, Some(Err(ReadError::Resync))));
     assert!(slow.next().await.is_none());

@@ -24,7 +24,7 @@ use docket_platform::{
 use docket_query_api::{
     Config, State,
     age::Ages,
-    changes::{Follower, Hub},
+    changes::{Follower, Hubs},
     graphql::Engine,
     position::Gate,
     read::Reads,
@@ -154,8 +154,8 @@ impl World {
     /// Waits until so many listen for changes of a tenant: subscribers, and reads that wait.
     pub async fn heard_by(&self, tenant: Uuid, listeners: usize) {
         let end = Instant::now() + Duration::from_secs(30);
-        while self.state.hub().listeners(tenant) < listeners {
-            assert!(Instant::now() < end, "{} of {listeners} listen", self.state.hub().listeners(tenant));
+        while self.state.hubs().listeners(tenant) < listeners {
+            assert!(Instant::now() < end, "{} of {listeners} listen", self.state.hubs().listeners(tenant));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -184,10 +184,10 @@ impl World {
         let reads = Reads::new(self.reader.clone(), breaker);
         let (bell, installation) = (self.bell.clone(), self.installation);
         let gate = Gate::new(reads, bell.clone(), installation, Ages::default(), Duration::from_secs(1));
-        let hub = Arc::new(Hub::new(100));
-        let follower = Follower::new(&self.reader, bell, installation, hub.clone(), Duration::from_millis(20));
+        let hubs = Hubs::new(100);
+        let follower = Follower::new(&self.reader, bell, installation, hubs.clone(), Duration::from_millis(20));
         tokio::spawn(follower.run(self.shutdown.clone()));
-        Engine::new(gate, hub, Duration::from_secs(10), 10_000, true)
+        Engine::new(gate, hubs, Duration::from_secs(10), 10_000, true)
     }
 
     /// Posts a query and gives status and answer.

@@ -2,11 +2,11 @@
 
 mod foreign;
 mod loss;
-mod projecting;
+pub mod projecting;
 mod reader;
 mod relay;
 mod restored;
 mod security;
 mod size;
-mod support;
+pub mod support;
 mod topics;

@@ -19,7 +19,6 @@ use docket_platform::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -214,14 +213,11 @@ pub async fn list_consultations(
 
 /// What a page shows: which consultations, and in which version each.
 fn tag(consultations: &[ConsultationView], next: Option<&str>) -> HeaderValue {
-    let mut hash = Sha256::new();
+    let mut shown = Vec::new();
     for consultation in consultations {
-        hash.update(consultation.id.as_bytes());
-        hash.update(consultation.version.to_be_bytes());
+        shown.extend(consultation.id.as_bytes());
+        shown.extend(consultation.version.to_be_bytes());
     }
-    hash.update(next.unwrap_or_default());
-    let digest = hash.finalize();
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    // Letters and digits between quotes.
-    HeaderValue::from_str(&format!("W/\"{hex}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
+    shown.extend(next.unwrap_or_default().as_bytes());
+    fresh::tag_of(shown)
 }

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     changes::Hub,
-    consultation::rows,
+    consultation::{Consultations, rows},
     fresh,
     position::{CONSULTATION, Entered, Gate},
     read,
@@ -79,7 +79,7 @@ pub struct Wait {
 #[allow(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn get_consultation(
     State(gate): State<Gate>,
-    Extension(hub): Extension<Arc<Hub>>,
+    Extension(hub): Extension<Arc<Hub<Consultations>>>,
     Extension(authenticator): Extension<Arc<Authenticator>>,
     access: Access,
     Path(id): Path<Uuid>,

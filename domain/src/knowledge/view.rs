@@ -1,48 +1,54 @@
-//! Entities and relationships as the answers to commands. Owns their shape.
+//! Entities and relationships as HTTP shows them: one shape for the answer to a command and for a read.
+//!
+//! Owns the names and the order of the fields. The command API fills it from the folded state, the query API from the rows of the
+//! projection; neither may add a field of its own.
 
 use chrono::{DateTime, Utc};
-use docket_domain::knowledge::{Entity, Relationship};
 use docket_events::knowledge::{EntityFacts, RelationshipFacts};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::{Entity, Relationship};
+
 /// An entity.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Entity)]
-pub(super) struct EntityView {
+pub struct EntityView {
     /// Its id.
-    id: Uuid,
+    pub id: Uuid,
     /// The version, which is its `ETag`.
-    pub(super) version: u64,
+    pub version: u64,
     /// What kind of thing it is.
-    r#type: String,
+    pub r#type: String,
     /// What it is called.
-    name: String,
+    pub name: String,
     /// What else it is called.
-    aliases: Vec<String>,
+    pub aliases: Vec<String>,
     /// Whatever else is known of it.
     #[schema(value_type = Object)]
-    properties: Map<String, Value>,
+    pub properties: Map<String, Value>,
     /// How sure it is, from 0 to 1.
-    confidence: f64,
+    pub confidence: f64,
     /// Where this is known from.
-    source: Option<String>,
+    pub source: Option<String>,
     /// The adder's own name for it.
-    external_id: Option<String>,
+    pub external_id: Option<String>,
     /// When it was added.
-    added_at: Option<DateTime<Utc>>,
+    pub added_at: Option<DateTime<Utc>>,
     /// When something last happened to it.
-    updated_at: Option<DateTime<Utc>>,
+    pub updated_at: Option<DateTime<Utc>>,
     /// The entity that it was merged into, which stands for it; null: it stands for itself.
-    merged_into: Option<Uuid>,
+    pub merged_into: Option<Uuid>,
     /// Why it was retracted; null: it was not.
-    retracted: Option<String>,
+    pub retracted: Option<String>,
 }
 
 impl EntityView {
-    pub(super) fn of(id: Uuid, state: Entity) -> Option<Self> {
+    /// An entity as events left it; none: there is none yet.
+    #[must_use]
+    pub fn of(id: Uuid, state: Entity) -> Option<Self> {
         let Entity { facts, external_id, added_at, updated_at, merged_into, retracted, version } = state;
         let EntityFacts { entity_type, name, aliases, properties, confidence, source } = facts?;
         Some(Self {
@@ -64,36 +70,38 @@ impl EntityView {
 }
 
 /// A relationship.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Relationship)]
-pub(super) struct RelationshipView {
+pub struct RelationshipView {
     /// Its id: made of its ends and its type.
-    id: Uuid,
+    pub id: Uuid,
     /// The version, which is its `ETag`.
-    pub(super) version: u64,
+    pub version: u64,
     /// The entity that it leads from, as it was named when it was added.
-    source_id: Uuid,
+    pub source_id: Uuid,
     /// How the one is related to the other.
-    r#type: String,
+    pub r#type: String,
     /// The entity that it leads to, as it was named when it was added.
-    target_id: Uuid,
+    pub target_id: Uuid,
     /// Whatever else is known of it.
     #[schema(value_type = Object)]
-    properties: Map<String, Value>,
+    pub properties: Map<String, Value>,
     /// How sure it is, from 0 to 1.
-    confidence: f64,
+    pub confidence: f64,
     /// Where this is known from.
-    source: Option<String>,
+    pub source: Option<String>,
     /// When it was added.
-    added_at: Option<DateTime<Utc>>,
+    pub added_at: Option<DateTime<Utc>>,
     /// When something last happened to it.
-    updated_at: Option<DateTime<Utc>>,
+    pub updated_at: Option<DateTime<Utc>>,
     /// Why it was retracted; null: it was not.
-    retracted: Option<String>,
+    pub retracted: Option<String>,
 }
 
 impl RelationshipView {
-    pub(super) fn of(id: Uuid, state: Relationship) -> Option<Self> {
+    /// A relationship as events left it; none: there is none yet.
+    #[must_use]
+    pub fn of(id: Uuid, state: Relationship) -> Option<Self> {
         let exists = state.exists();
         let Relationship { source_id, relationship_type, target_id, facts, added_at, updated_at, retracted, version } =
             state;
