@@ -20,8 +20,9 @@ use docket_platform::{Shutdown, clock};
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
+use super::journal::{self, PATIENCE, is_passing};
 use super::{bar, tenant};
-use crate::place::{self, Place};
+use crate::place::{self, Place, patiently};
 use case::Story;
 
 /// Cases that are on their way at once: enough to fill the lanes' batches.
@@ -117,7 +118,7 @@ async fn import(store: &Store, tenant: Uuid, cases: Vec<table::Case>) -> anyhow:
             let story = case::decide(tenant, &case, now);
             async move {
                 match story {
-                    Ok(story) => journal(store, tenant, story).await.with_context(|| case.id.clone()).map(Ok),
+                    Ok(story) => write(store, tenant, story).await.with_context(|| case.id.clone()).map(Ok),
                     Err(refused) => Ok(Err(refused)),
                 }
             }
@@ -135,7 +136,7 @@ async fn import(store: &Store, tenant: Uuid, cases: Vec<table::Case>) -> anyhow:
 }
 
 /// Writes one case.
-async fn journal(store: &Store, tenant: Uuid, story: Story) -> Result<Done, ExecuteError> {
+async fn write(store: &Store, tenant: Uuid, story: Story) -> Result<Done, ExecuteError> {
     let context = CommandContext {
         tenant,
         metadata: Metadata {
@@ -146,10 +147,11 @@ async fn journal(store: &Store, tenant: Uuid, story: Story) -> Result<Done, Exec
         },
         ..CommandContext::default()
     };
-    if super::journal::write::<Consultation>(store, &context, story.stream, &story.events).await? {
+    if journal::write::<Consultation>(store, &context, story.stream, &story.events).await? {
         return Ok(Done { imported: true, state: story.state });
     }
-    let (there, _) = store.load::<Consultation>(story.stream, None).await?;
+    let load = async || Ok(store.load::<Consultation>(story.stream, None).await?);
+    let (there, _) = patiently(PATIENCE, is_passing, load).await?;
     Ok(Done { imported: false, state: there.state })
 }
 
