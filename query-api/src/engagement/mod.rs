@@ -3,10 +3,12 @@
 //! Owns the SQL over `engagement` and `engagement_item_day`, and the fields and routes over them. What it does to the order of articles is
 //! [`crate::feed`]'s.
 
+mod changes;
 mod query;
 pub mod rest;
 mod rows;
 
+pub use changes::{EngagementSubscription, Engagements};
 pub use query::EngagementQuery;
 
 use async_graphql::Enum;

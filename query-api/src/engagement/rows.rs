@@ -164,7 +164,7 @@ macro_rules! counted {
             " coalesce(sum(views), 0)::bigint as views, coalesce(sum(clicks), 0)::bigint as clicks,
               coalesce(sum(saves), 0)::bigint as saves, coalesce(sum(shares), 0)::bigint as shares,
               coalesce(sum(dwells), 0)::bigint as dwells, coalesce(sum(dwell_ms), 0)::bigint as dwell_ms
-              from read.engagement_item_day where tenant = $1 and item = $2 ",
+              from read.engagement_item_day where tenant = $1 and item = ",
             $rest
         )
     };
@@ -186,9 +186,9 @@ pub(super) async fn counters(
     days: i32,
     now: DateTime<Utc>,
 ) -> Result<ItemEngagement, sqlx::Error> {
-    let total = sqlx::query_as(counted!("", "")).bind(tenant).bind(item_id).fetch_one(&mut *connection).await?;
+    let total = sqlx::query_as(counted!("", "$2")).bind(tenant).bind(item_id).fetch_one(&mut *connection).await?;
     let first = now.date_naive() - TimeDelta::days(i64::from(days - 1));
-    let rows: Vec<DayRow> = sqlx::query_as(counted!("day,", "and day >= $3 group by day order by day desc"))
+    let rows: Vec<DayRow> = sqlx::query_as(counted!("day,", "$2 and day >= $3 group by day order by day desc"))
         .bind(tenant)
         .bind(item_id)
         .bind(first)
@@ -196,4 +196,25 @@ pub(super) async fn counters(
         .await?;
     let days = rows.into_iter().map(|row| EngagementDay { day: row.day.to_string(), counts: row.counts });
     Ok(ItemEngagement { item_id, total, days: days.collect() })
+}
+
+#[derive(sqlx::FromRow)]
+struct ItemRow {
+    item: Uuid,
+    #[sqlx(flatten)]
+    counts: EngagementCounts,
+}
+
+/// What the readers of a tenant ever did with these items, in the order of their ids; those with which nobody did anything are left out.
+pub(super) async fn totals(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    items: &[Uuid],
+) -> Result<Vec<(Uuid, EngagementCounts)>, sqlx::Error> {
+    let rows: Vec<ItemRow> = sqlx::query_as(counted!("item,", "any($2) group by item order by item"))
+        .bind(tenant)
+        .bind(items)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.item, row.counts)).collect())
 }

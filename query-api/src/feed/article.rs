@@ -90,6 +90,13 @@ impl From<ArticleRow> for Article {
     }
 }
 
+impl Article {
+    /// Whether it names this topic.
+    pub(super) fn is_about(&self, topic: &str) -> bool {
+        self.topics.iter().any(|own| own == topic)
+    }
+}
+
 #[ComplexObject]
 impl Article {
     /// What it says, whole: plain text or Markdown; may be empty.

@@ -5,6 +5,7 @@
 //! [`crate::engagement`]'s; here it only moves articles up and down.
 
 mod article;
+mod changes;
 mod highlight;
 mod personal;
 mod query;
@@ -17,6 +18,7 @@ mod topics;
 mod trending;
 
 pub use article::{Article, Bodies, Mentioned};
+pub use changes::{Feed, FeedSubscription};
 pub use query::FeedQuery;
 
 pub(crate) use rows::about;

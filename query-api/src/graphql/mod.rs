@@ -40,8 +40,8 @@ use crate::{
     age::age,
     changes::Hubs,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
-    engagement::EngagementQuery,
-    feed::{Bodies, FeedQuery, Mentioned},
+    engagement::{EngagementQuery, EngagementSubscription},
+    feed::{Bodies, FeedQuery, FeedSubscription, Mentioned},
     identity::{self, GroupMembers, IdentityQuery, Organisation},
     knowledge::{KnowledgeQuery, KnowledgeSubscription},
     position::{Entered, Gate, Seen, Source},
@@ -68,7 +68,13 @@ pub struct Query(
 
 /// The subscriptions of all features.
 #[derive(Debug, Default, MergedSubscription)]
-pub struct Subscriptions(ConsultationSubscription, WebhookSubscription, KnowledgeSubscription);
+pub struct Subscriptions(
+    ConsultationSubscription,
+    WebhookSubscription,
+    KnowledgeSubscription,
+    FeedSubscription,
+    EngagementSubscription,
+);
 
 type DocketSchema = Schema<Query, EmptyMutation, Subscriptions>;
 

@@ -71,7 +71,7 @@ const PATHS: [&str; 16] = [
     "/api/v1/user/topics/preferences",
 ];
 
-const FIELDS: [Field; 36] = [
+const FIELDS: [Field; 38] = [
     field("consultation", READ, r#"{ consultation(id: "ID") { id title history { kind by { name } } } }"#),
     field(
         "consultations",
@@ -201,6 +201,12 @@ const FIELDS: [Field; 36] = [
         "graphChanged",
         KNOWLEDGE,
         r#"subscription { graphChanged(around: "ID", since: "SINCE") { id entity { id name } relationship { id } kind } }"#,
+    ),
+    field("feedUpdated", KNOWLEDGE, r#"subscription { feedUpdated(since: "SINCE") { article { id title } kind } }"#),
+    field(
+        "engagementCounted",
+        KNOWLEDGE,
+        r#"subscription { engagementCounted(itemIds: ["ID"], since: "SINCE") { items { itemId total { views } } } }"#,
     ),
     field("webhookAttempted", WEBHOOKS, r#"subscription { webhookAttempted(endpointId: "ID") { deliveryId answer } }"#),
     field(

@@ -89,6 +89,10 @@ impl Organisation {
                  insert into read.engagement_trend_v1 values ('{tenant}', {block}, '{consultation}', 0, 'article', 65536);
                  with c as (update read.checkpoint set sequence = sequence + 1 where projection = 'knowledge' and shard = 0 returning *)
                      insert into read.change select projection, category, shard, sequence, '{tenant}', '{consultation}', 'entity_added' from c;
+                 with c as (update read.checkpoint set sequence = sequence + 1 where projection = 'feed' and shard = 0 returning *)
+                     insert into read.change select projection, category, shard, sequence, '{tenant}', '{consultation}', 'article_published' from c;
+                 with c as (update read.checkpoint set sequence = sequence + 1 where projection = 'engagement' and shard = 0 returning *)
+                     insert into read.change select projection, category, shard, sequence, '{tenant}', '{consultation}', 'recorded' from c;
                  insert into read.audit_member_v1 values ('{tenant}', '{admin}', 0);
                  insert into read.audit_person_v1 values ('{admin}', 0, '{word}');
                  insert into read.audit_v1 (event_id, tenant, shard, kind, at, by_id, session_id, address, user_id, group_id) values
