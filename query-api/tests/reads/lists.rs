@@ -179,10 +179,14 @@ async fn a_tenant_finds_its_own_alone() {
         "select count(*) from read.find_consultations('{THEIRS}', null, '{{}}', '{{}}', null, null, null, null, null, null, null, null, null,
              null, false, 'newest', null, null, 10)"
     );
-    let entities = format!("select count(*) from read.find_entities('{THEIRS}', 'any', null, 10)");
+    let others = [
+        format!("select count(*) from read.find_entities('{THEIRS}', 'any', null, 10)"),
+        format!("select count(*) from read.find_articles('{THEIRS}', 'any', null, 10, 0)"),
+        format!("select count(*) from read.articles_about('{THEIRS}', '{{}}', 10)"),
+    ];
     for settings in ["reset all".to_owned(), format!("set docket.tenant = '{OURS}'")] {
         connection.execute(AssertSqlSafe(settings)).await.unwrap();
-        for find in [&find, &entities] {
+        for find in others.iter().chain([&find]) {
             let refused = connection.execute(AssertSqlSafe(find.clone())).await.unwrap_err();
             assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{refused}");
         }
@@ -201,8 +205,10 @@ async fn a_tenant_finds_its_own_alone() {
     .await
     .unwrap();
     let expected = [
+        "articles_about",
         "consultation_events",
         "consultation_keys",
+        "find_articles",
         "find_consultations",
         "find_entities",
         "journalled_events",
@@ -335,7 +341,8 @@ async fn a_wait_ends_with_what_there_is_and_thousands_wait_without_the_database(
     let (answers, read) = tokio::join!(waiting, others);
     assert_eq!(read, StatusCode::OK);
     for answer in answers {
-        assert_eq!(answer.json::<Value>().await.unwrap()["state"], "timed_out");
+        let answer = answer.json::<Value>().await.unwrap();
+        assert_eq!(answer["state"], "timed_out", "{answer}");
     }
     for wrong in ["0", "61", "soon"] {
         assert_eq!(get(&world, &token, &format!("/{id}?wait={wrong}")).await.status(), StatusCode::BAD_REQUEST);
