@@ -21,6 +21,8 @@ mod events_log;
 mod events_on;
 #[path = "reads/feed.rs"]
 mod feed;
+#[path = "reads/feed_changes.rs"]
+mod feed_changes;
 #[path = "reads/fields.rs"]
 mod fields;
 #[path = "reads/identity.rs"]

@@ -102,15 +102,19 @@ impl Organisation {
             .await;
     }
 
-    /// Something happens to the entity that has the consultation's id.
-    pub async fn entity_changed(&self, world: &World) {
+    /// Something happens to the entity and to the article that have the consultation's id, and somebody does something with it.
+    pub async fn changed(&self, world: &World) {
         let Self { tenant, consultation, .. } = self;
-        world
-            .run(&format!(
-                "with c as (update read.checkpoint set sequence = sequence + 1 where projection = 'knowledge' and shard = 0 returning *)
-                 insert into read.change select projection, category, shard, sequence, '{tenant}', '{consultation}', 'entity_changed' from c"
-            ))
-            .await;
+        for (projection, kind) in
+            [("knowledge", "entity_changed"), ("feed", "article_published"), ("engagement", "recorded")]
+        {
+            world
+                .run(&format!(
+                    "with c as (update read.checkpoint set sequence = sequence + 1 where projection = '{projection}' and shard = 0 returning *)
+                     insert into read.change select projection, category, shard, sequence, '{tenant}', '{consultation}', '{kind}' from c"
+                ))
+                .await;
+        }
         world.bell.ring();
     }
 
