@@ -16,7 +16,7 @@ use sqlx::{PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::position::{EVENTS_CONSULTATION, EVENTS_IDENTITY, checkpoints, sequence};
+use crate::position::{EVENTS_CONSULTATION, SOURCES, checkpoints, sequence};
 
 /// Wakes those who wait. Clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -131,8 +131,10 @@ struct Stands {
 
 impl Stands {
     async fn now(connection: &mut PgConnection, installation: &Installation) -> Result<Self, sqlx::Error> {
-        let mut at = checkpoints(connection, installation, EVENTS_CONSULTATION).await?;
-        at.join(&checkpoints(connection, installation, EVENTS_IDENTITY).await?);
+        let mut at = Position::default();
+        for source in SOURCES.iter().filter(|source| source.projection == EVENTS_CONSULTATION.projection) {
+            at.join(&checkpoints(connection, installation, *source).await?);
+        }
         let parked: i64 =
             sqlx::query_scalar("select coalesce(sum(parked), 0)::bigint from read.checkpoint where projection = $1")
                 .bind(EVENTS_CONSULTATION.projection)

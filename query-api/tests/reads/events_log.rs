@@ -69,11 +69,16 @@ impl<'a> Log<'a> {
 
     /// An event of identity, as it is given.
     pub async fn identity(&self, tenant: Uuid, event_type: &str, data: &Value) {
-        let shard = self.world.installation.shard_of(StreamId::new(Category::Identity, tenant));
+        self.event(Category::Identity, tenant, event_type, data).await;
+    }
+
+    /// An event of any category, as it is given.
+    pub async fn event(&self, category: Category, tenant: Uuid, event_type: &str, data: &Value) {
+        let shard = self.world.installation.shard_of(StreamId::new(category, tenant));
         sqlx::query(
-            "with given as (update write.shard set sequence = sequence + 1 where category = 1 and shard = $1 returning sequence)
+            "with given as (update write.shard set sequence = sequence + 1 where category = $7 and shard = $1 returning sequence)
              insert into write.journal (category, shard, sequence, stream_id, stream_version, event_id, tenant, time, event_type, data, meta)
-             select 1, $1, sequence, $2, sequence, $3, $4, now(), $5, $6, '{}' from given",
+             select $7, $1, sequence, $2, sequence, $3, $4, now(), $5, $6, '{}' from given",
         )
         .bind(i16::try_from(shard.shard).unwrap())
         .bind(Uuid::new_v5(&tenant, b"stream"))
@@ -81,6 +86,7 @@ impl<'a> Log<'a> {
         .bind(tenant)
         .bind(event_type)
         .bind(data.to_string())
+        .bind(category.code())
         .execute(&self.world.owner)
         .await
         .unwrap();

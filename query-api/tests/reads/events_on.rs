@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use docket_events::Category;
 use docket_log::Position;
 use docket_platform::auth::{Principal, Role};
 use futures_util::StreamExt;
@@ -40,6 +41,31 @@ async fn whoever_waits_is_told_when_it_happens_and_when_nothing_does() {
         timeout(SOON, async { tokio::join!(waiting, others, happening) }).await.expect("they are woken");
     assert_eq!(kinds(&commented), ["commented"]);
     assert!(others.iter().all(|(events, _)| kinds(events)[0] == "requested"));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_what_happens_in_the_graph_is_told() {
+    let world = World::new().await;
+    let log = Log::new(&world);
+    let token = world.token(OURS).await;
+    let waiting = page(&world, &token, "?since=now&wait=60&types=knowledge.*");
+    let happening = async {
+        let other = page(&world, &token, "?since=now&wait=60");
+        let asked = async {
+            while world.state.waker().listeners(OURS) < 2 {
+                tokio::task::yield_now().await;
+            }
+            log.ask(OURS, "ours").await;
+            log.settle().await;
+        };
+        // Once somebody was woken, nobody is woken any more but by an event of theirs.
+        tokio::join!(other, asked);
+        let data = json!({"type": "place", "name": "El Paso", "aliases": [], "properties": {}, "confidence": 1.0, "added_by": person(1)});
+        log.event(Category::Knowledge, OURS, "docket.knowledge.entity_added.v1", &data).await;
+        log.settle().await;
+    };
+    let ((added, _), ()) = timeout(SOON, async { tokio::join!(waiting, happening) }).await.expect("it is told");
+    assert_eq!(kinds(&added), ["entity_added"]);
 }
 
 /// Reads events of a stream until there are so many, or it ends.
