@@ -125,11 +125,18 @@ fn read(file: impl BufRead, tenant: Uuid, now: DateTime<Utc>) -> std::io::Result
     Ok((articles, faults))
 }
 
+/// What it is called. Collected texts come without a title now and then: such a one goes by its summary, or by its id.
+fn titled(line: &Line) -> String {
+    let first = |text: &str| text.lines().next().unwrap_or_default().trim().chars().take(500).collect::<String>();
+    let names = [line.title.clone(), first(&line.summary), line.id.clone()];
+    names.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_default()
+}
+
 fn understood(bytes: &[u8], tenant: Uuid, now: DateTime<Utc>) -> Result<(PublishArticle, Vec<String>), String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let facts = ArticleFacts {
-        title: line.title,
+        title: titled(&line),
         summary: line.summary,
         body: line.body,
         content_type: line.content_type,
@@ -196,11 +203,13 @@ mod tests {
             r#"{"id":"d","title":"D","quality":1.1}"#,
             &long,
             "{\"id\":\"f\",\"title\":\"F\"}\r",
+            r#"{"id":"g","title":" ","summary":"Of g.\nMore."}"#,
+            r#"{"id":"h","title":""}"#,
         ]
         .join("\n");
         let (articles, faults) = read(file.as_bytes(), Uuid::nil(), clock::now()).unwrap();
         let read: Vec<_> = articles.iter().map(|read| (read.line, read.command.facts.title.as_str())).collect();
-        assert_eq!(read, [(1, "A"), (9, "F")]);
+        assert_eq!(read, [(1, "A"), (9, "F"), (10, "Of g."), (11, "h")]);
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8]);
         assert!(faults[1].reason.contains("title") && faults[4].reason.contains("quality"), "{faults:?}");
     }

@@ -76,7 +76,7 @@ Examples:
 
 Each line is a JSON object with `id` and `title`, and if you like `summary`, `body`, `content_type` (or `article`), `quality` and `relevance`
 (from 0 to 1, or 0.5), `topics` (of the organisation), `entities` (by the ids that they were added under as `external_id`), `source_url` and
-`published_at` (RFC 3339, or now).
+`published_at` (RFC 3339, or now). What has a blank title goes by its summary, or by its id.
 
 Nothing is imported while a line is broken: each is told with its number, and --skip-bad imports the others. What is there already is left as
 it is: the command may be repeated, also after a kill.";
