@@ -230,7 +230,9 @@ async fn endpoints_are_set_seen_tested_and_turned_off() {
     );
     let dead = eventually("it is given up", async || {
         let shown = admin.query(url, &query).await;
-        (shown["webhookDeliveries"]["nodes"].as_array()?.len() == 1).then_some(shown)
+        // The two are read one after the other.
+        let told = shown["webhookDeliveries"]["nodes"].as_array()?.len() == 1 && shown["webhookEndpoint"]["dead"] == 1;
+        told.then_some(shown)
     })
     .await;
     let delivery = &dead["webhookDeliveries"]["nodes"][0];

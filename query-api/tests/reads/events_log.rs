@@ -18,7 +18,7 @@ use crate::support::{World, person};
 pub const OURS: Uuid = Uuid::from_u128(0xa);
 pub const THEIRS: Uuid = Uuid::from_u128(0xb);
 /// A bound of liveness.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(50);
 
 /// Who writes the journal, and projects it as a projector would.
 pub struct Log<'a> {
