@@ -13,7 +13,7 @@ use docket_events::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::column;
+use super::{Stand, column};
 use crate::projection::{Info, Poison, Projection, Schema, Table, WriteError, all_there};
 
 /// Articles and what readers keep.
@@ -29,21 +29,6 @@ pub struct Batch {
     preferences: BTreeMap<Uuid, (Stand, Uuid, String)>,
     /// As it is saved, or gone.
     saved: BTreeMap<Uuid, (Stand, Option<Kept>)>,
-}
-
-/// Where a row stands behind an event.
-#[derive(Debug, Clone, Copy)]
-struct Stand {
-    tenant: Uuid,
-    shard: u16,
-    version: u64,
-    at: DateTime<Utc>,
-}
-
-impl Stand {
-    fn of(event: &Recorded) -> Self {
-        Self { tenant: event.tenant, shard: event.shard, version: event.version, at: event.time }
-    }
 }
 
 /// What a batch says of an article.

@@ -13,7 +13,7 @@ use docket_events::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::column;
+use super::{Stand, column};
 use crate::projection::{Info, Poison, Projection, Schema, Table, WriteError, all_there};
 
 /// Entities and relationships.
@@ -25,21 +25,6 @@ pub struct Knowledge;
 pub struct Batch {
     pub(super) entities: BTreeMap<Uuid, Entity>,
     pub(super) relationships: BTreeMap<Uuid, Relationship>,
-}
-
-/// Where a row stands behind an event.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stand {
-    tenant: Uuid,
-    shard: u16,
-    version: u64,
-    at: DateTime<Utc>,
-}
-
-impl Stand {
-    fn of(event: &Recorded) -> Self {
-        Self { tenant: event.tenant, shard: event.shard, version: event.version, at: event.time }
-    }
 }
 
 /// What a batch says of an entity.

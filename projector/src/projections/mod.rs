@@ -24,10 +24,29 @@ pub use feed::Feed;
 pub use identity::Identity;
 pub use knowledge::Knowledge;
 
+use chrono::{DateTime, Utc};
+use docket_events::Recorded;
+use uuid::Uuid;
+
 use crate::projection::{AnyProjection, Registry};
 
 static REGISTRY: [&dyn AnyProjection; 9] =
     [&Consultation, &ConsultationStats, &Identity, &Directory, &Audit, &Events, &Knowledge, &Feed, &Engagement];
+
+/// Where a row that its own stream owns stands behind an event.
+#[derive(Debug, Clone, Copy)]
+struct Stand {
+    tenant: Uuid,
+    shard: u16,
+    version: u64,
+    at: DateTime<Utc>,
+}
+
+impl Stand {
+    fn of(event: &Recorded) -> Self {
+        Self { tenant: event.tenant, shard: event.shard, version: event.version, at: event.time }
+    }
+}
 
 /// One column of an array parameter.
 fn column<T, C>(rows: &[T], of: impl FnMut(&T) -> C) -> Vec<C> {

@@ -250,28 +250,6 @@ impl Field {
     }
 }
 
-/// Every REST read of what an organisation has, and who may.
-fn reads(of: &Organisation) -> [(String, Action); 16] {
-    [
-        (format!("consultations/{}", of.consultation), Action::Read),
-        ("consultations".to_owned(), Action::Read),
-        ("events".to_owned(), Action::Read),
-        (format!("entities/{}", of.consultation), Action::ReadKnowledge),
-        ("entities?text=treasure".to_owned(), Action::ReadKnowledge),
-        (format!("entities/{}/relationships", of.consultation), Action::ReadKnowledge),
-        (format!("relationships/{}", of.key), Action::ReadKnowledge),
-        (format!("articles/{}", of.consultation), Action::ReadKnowledge),
-        ("articles".to_owned(), Action::ReadKnowledge),
-        (format!("engagement/{}", of.consultation), Action::ReadKnowledge),
-        ("feed".to_owned(), Action::ReadKnowledge),
-        ("feed/trending".to_owned(), Action::ReadKnowledge),
-        ("topics".to_owned(), Action::ReadKnowledge),
-        ("user/engagement".to_owned(), Action::Engage),
-        ("user/saved".to_owned(), Action::Engage),
-        ("user/topics/preferences".to_owned(), Action::Engage),
-    ]
-}
-
 /// The type below lists and non-nulls.
 fn inner(mut of: &Value) -> &str {
     while of["ofType"].is_object() {
@@ -341,7 +319,7 @@ async fn without_a_token_no_field_is_answered() {
             assert_eq!(response.json::<Value>().await.unwrap()["code"], "unauthorized", "{}", field.name);
         }
     }
-    for (path, _) in reads(&ours) {
+    for (path, _) in ours.reads() {
         let url = world.url(&format!("/api/v1/{path}"));
         assert_eq!(world.http.get(url).send().await.unwrap().status(), 401, "{path}");
     }
@@ -380,7 +358,7 @@ async fn every_field_is_open_to_the_roles_and_scopes_of_the_table_and_to_no_othe
         }
         if principal.scopes.is_none() {
             let token = world.token_of(principal).await;
-            for (path, action) in reads(&ours) {
+            for (path, action) in ours.reads() {
                 let url = world.url(&format!("/api/v1/{path}"));
                 let status = world.http.get(url).bearer_auth(&token).send().await.unwrap().status();
                 assert_eq!(status, if allows(&principal, action) { 200 } else { 403 }, "{path} as {name}");

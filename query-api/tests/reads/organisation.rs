@@ -2,7 +2,7 @@
 
 use docket_domain::engagement::trend;
 use docket_platform::{
-    auth::{Principal, Role},
+    auth::{Principal, Role, permissions::Action},
     clock,
 };
 use uuid::Uuid;
@@ -135,6 +135,28 @@ impl Organisation {
             ("invitation", self.invitation),
             ("event", self.events[0]),
             ("event of an account", self.events[1]),
+        ]
+    }
+
+    /// Every REST read of what an organisation has, and who may.
+    pub fn reads(&self) -> [(String, Action); 16] {
+        [
+            (format!("consultations/{}", self.consultation), Action::Read),
+            ("consultations".to_owned(), Action::Read),
+            ("events".to_owned(), Action::Read),
+            (format!("entities/{}", self.consultation), Action::ReadKnowledge),
+            ("entities?text=treasure".to_owned(), Action::ReadKnowledge),
+            (format!("entities/{}/relationships", self.consultation), Action::ReadKnowledge),
+            (format!("relationships/{}", self.key), Action::ReadKnowledge),
+            (format!("articles/{}", self.consultation), Action::ReadKnowledge),
+            ("articles".to_owned(), Action::ReadKnowledge),
+            (format!("engagement/{}", self.consultation), Action::ReadKnowledge),
+            ("feed".to_owned(), Action::ReadKnowledge),
+            ("feed/trending".to_owned(), Action::ReadKnowledge),
+            ("topics".to_owned(), Action::ReadKnowledge),
+            ("user/engagement".to_owned(), Action::Engage),
+            ("user/saved".to_owned(), Action::Engage),
+            ("user/topics/preferences".to_owned(), Action::Engage),
         ]
     }
 }
