@@ -154,6 +154,7 @@ family!(IdentityEvent, Category::Identity, {
     "docket.identity.group_member_removed.v1" => GroupMemberRemoved,
     "docket.identity.calendar_set.v1" => CalendarSet,
     "docket.identity.second_factor_demanded.v1" => SecondFactorDemanded,
+    "docket.identity.reading_shown.v1" => ReadingShown,
     "docket.identity.session_started.v1" => SessionStarted,
     "docket.identity.session_revoked.v1" => SessionRevoked,
     "docket.identity.api_key_created.v1" => ApiKeyCreated,

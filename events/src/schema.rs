@@ -9,7 +9,7 @@ use crate::{consultation as c, engagement as e, feed as f, identity as i, knowle
 pub(crate) type Entry = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// Every event type.
-pub(crate) const TYPES: [Entry; 73] = [
+pub(crate) const TYPES: [Entry; 74] = [
     ("docket.consultation.requested.v1", SchemaGenerator::root_schema_for::<c::Requested>),
     ("docket.consultation.terms_set.v1", SchemaGenerator::root_schema_for::<c::TermsSet>),
     ("docket.consultation.claimed.v1", SchemaGenerator::root_schema_for::<c::Claimed>),
@@ -56,6 +56,7 @@ pub(crate) const TYPES: [Entry; 73] = [
     ("docket.identity.group_member_removed.v1", SchemaGenerator::root_schema_for::<i::GroupMemberRemoved>),
     ("docket.identity.calendar_set.v1", SchemaGenerator::root_schema_for::<i::CalendarSet>),
     ("docket.identity.second_factor_demanded.v1", SchemaGenerator::root_schema_for::<i::SecondFactorDemanded>),
+    ("docket.identity.reading_shown.v1", SchemaGenerator::root_schema_for::<i::ReadingShown>),
     ("docket.identity.session_started.v1", SchemaGenerator::root_schema_for::<i::SessionStarted>),
     ("docket.identity.session_revoked.v1", SchemaGenerator::root_schema_for::<i::SessionRevoked>),
     ("docket.identity.api_key_created.v1", SchemaGenerator::root_schema_for::<i::ApiKeyCreated>),

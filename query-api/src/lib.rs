@@ -129,6 +129,7 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/api/v1/consultations", get(rest::list_consultations))
         .route("/api/v1/consultations/{id}", get(rest::get_consultation))
+        .route("/api/v1/consultations/{id}/reading", get(rest::get_consultation_reading))
         .layer(Extension(state.hubs.consultations))
         .merge(knowledge::rest::router())
         .with_state(state.gate.clone())

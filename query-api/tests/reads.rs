@@ -47,6 +47,8 @@ mod pages;
 mod positions;
 #[path = "reads/rates.rs"]
 mod rates;
+#[path = "reads/reading.rs"]
+mod reading;
 #[path = "reads/receipts.rs"]
 mod receipts;
 #[path = "reads/rest.rs"]

@@ -6,7 +6,10 @@ use docket_domain::{
     consultation::{self, Due, Expire, Refusal, view::ConsultationView},
     identity::Organisation,
 };
-use docket_events::consultation::{Person, Priority, TemplateUsed, WithdrawalReason};
+use docket_events::{
+    consultation::{Person, Priority, TemplateUsed, WithdrawalReason},
+    engagement::Item,
+};
 use docket_log::{CommandContext, Statuses, faults};
 use docket_platform::{
     auth::{Principal, permissions::Action},
@@ -28,6 +31,7 @@ use super::{
 use crate::{
     auth::session::load,
     envelope::{Envelope, Needs},
+    existing,
     openapi::CommandProblems,
     state::State,
 };
@@ -101,10 +105,24 @@ pub(super) struct Request {
     /// How many minutes the receipt of the outcome holds; 1440, a day, if not given.
     #[schema(minimum = 1, maximum = 525_600)]
     receipt_minutes: Option<u32>,
+    /// What it rests on: articles and entities that the organisation has, at most 50.
+    #[serde(default)]
+    cites: Vec<Cited>,
     /// A request that the organisation has prepared; what is given besides stands in place of what it says.
     pub(super) template: Option<template::Used>,
     /// The id of an own consultation in whose place this one stands: it is withdrawn as superseded.
     supersedes: Option<Uuid>,
+}
+
+/// An article or an entity.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CitedRequest, example = json!({"entity_id": "01990000-0000-7000-8000-0000000000e1"}))]
+struct Cited {
+    /// The article.
+    article_id: Option<Uuid>,
+    /// The entity, in place of an article.
+    entity_id: Option<Uuid>,
 }
 
 pub(super) struct Ask;
@@ -177,6 +195,25 @@ async fn subject(state: &State, tenant: Uuid, text: Option<String>) -> Result<Op
     Ok(Some(Person::named(id, text)))
 }
 
+/// What it rests on: all of it is there to be read, whatever becomes of it later.
+async fn cited(state: &State, tenant: Uuid, cited: Vec<Cited>) -> Result<Vec<Item>, RouteError> {
+    let item = |cited| match cited {
+        Cited { article_id: Some(id), entity_id: None } => Ok(Item::Article(id)),
+        Cited { article_id: None, entity_id: Some(id) } => Ok(Item::Entity(id)),
+        Cited { .. } => Err(RouteError::wrong("cites", "must each name either an article or an entity")),
+    };
+    let items = cited.into_iter().map(item).collect::<Result<Vec<Item>, RouteError>>()?;
+    for (kind, name) in [(existing::ARTICLES, "article"), (existing::ENTITIES, "entity")] {
+        let ids: Vec<Uuid> = items.iter().filter(|item| item.kind() == name).map(|item| item.id()).collect();
+        let found = async { Ok(existing::among(state.store.pool(), tenant, kind, &ids).await?) };
+        let there = state.guarded(found).await?;
+        if let Some(id) = ids.iter().find(|id| !there.contains(id)) {
+            return Err(RouteError::wrong("cites", format!("must be of the organisation; it has no {name} {id}")));
+        }
+    }
+    Ok(items)
+}
+
 /// The command of a request, with everything looked up.
 pub(super) async fn command(
     state: &State,
@@ -188,8 +225,9 @@ pub(super) async fn command(
     callback(request.callback_url.as_deref())?;
     let Request { title, body, context, external_id, priority, labels, callback_url, supersedes, .. } = request;
     let Request { reviewers, answer, rule, four_eyes, on_timeout, reminders, escalations, .. } = request;
-    let Request { business_time, questions_stop_clock, subject: about, template, receipt_minutes, .. } = request;
+    let Request { business_time, questions_stop_clock, subject: about, template, receipt_minutes, cites, .. } = request;
     let subject = subject(state, principal.tenant, about).await?;
+    let cites = cited(state, principal.tenant, cites).await?;
     let wanted = Wanted {
         reviewers,
         answer,
@@ -222,6 +260,7 @@ pub(super) async fn command(
         supersedes,
         template: template.map(|used| TemplateUsed { name: used.name, version: used.version.unwrap_or(0) }),
         receipt_minutes,
+        cites,
         terms,
         ..consultation::Request::new(title, requested_by)
     })

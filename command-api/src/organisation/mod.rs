@@ -10,6 +10,7 @@ mod error;
 mod groups;
 mod invitations;
 mod members;
+mod reading;
 mod resource;
 mod run;
 mod second_factor;
@@ -45,5 +46,6 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(groups::add_member, groups::remove_member))
         .routes(routes!(second_factor::handler))
         .routes(routes!(calendar::handler))
+        .routes(routes!(reading::handler))
         .routes(routes!(templates::set, templates::retire))
 }

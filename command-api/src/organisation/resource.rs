@@ -28,6 +28,8 @@ pub(super) struct OrganisationView {
     group_count: usize,
     /// In which roles a second factor is demanded; null: as the installation has it.
     second_factor: Option<Vec<Role>>,
+    /// Since when what reviewers open before they vote is shown with their votes; null: it is not.
+    reading_shown_since: Option<DateTime<Utc>>,
 }
 
 /// An invitation that waits.
@@ -101,6 +103,7 @@ impl OrganisationView {
             invitation_count: state.invitations.len(),
             group_count: state.groups.len(),
             second_factor: state.second_factor.as_ref().map(|roles| roles.iter().copied().map(token_role).collect()),
+            reading_shown_since: state.reading_shown,
         })
     }
 }

@@ -114,6 +114,7 @@ const DOORS: &[Door] = &[
         Open::To(Action::ManageMembers),
         r#"{"time_zone":"UTC","week":[["09:00-17:00"],[],[],[],[],[],[]]}"#,
     ),
+    door("put", "/api/v1/organisation/reading", Open::To(Action::ManageMembers), r#"{"shown":true}"#),
     // Ended before it is made, so that nothing of one's own bears the name of what is another's.
     door("delete", "/api/v1/templates/{name}", Open::To(Action::ManageMembers), ""),
     door("put", "/api/v1/templates/{name}", Open::To(Action::ManageMembers), r#"{"request":{"title":"{{what}}?"}}"#),

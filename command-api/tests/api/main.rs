@@ -5,6 +5,7 @@
 mod api_key_secrets;
 mod api_keys;
 mod attempts;
+mod citing;
 mod consultation;
 mod deciding;
 mod doors;

@@ -315,7 +315,7 @@ fn the_description_names_the_routes_of_organisations_and_their_problems() {
             }
         }
     }
-    assert_eq!(found, 13);
+    assert_eq!(found, 14);
     for (path, statuses) in [
         ("register", &["201", "202", "400", "403", "409", "413", "415", "422", "503"][..]),
         ("verify", &["200", "400", "413", "415", "422", "503"][..]),

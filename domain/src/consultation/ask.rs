@@ -36,7 +36,7 @@ const MAX_NAMED: usize = 100;
 pub(super) fn request(command: Request, now: DateTime<Utc>) -> Verdict {
     let Checked { title, context, deadline } = validate::request(&command, now)?;
     let Request { body, external_id, requested_by, key_made_by, reviewers, priority, labels, .. } = command;
-    let Request { callback_url, supersedes, template, receipt_minutes, mut terms, .. } = command;
+    let Request { callback_url, supersedes, template, receipt_minutes, cites, mut terms, .. } = command;
     let asker = [Some(requested_by.id), key_made_by];
     let subject = terms.subject.as_ref().map(|subject| subject.id);
     let proposed = match &mut terms.answer {
@@ -68,6 +68,7 @@ pub(super) fn request(command: Request, now: DateTime<Utc>) -> Verdict {
         supersedes,
         template,
         receipt_minutes,
+        cites: cites.into(),
     };
     let mut events = vec![ConsultationEvent::Requested(requested)];
     if !is_plain {

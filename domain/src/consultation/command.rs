@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use docket_events::{
     calendar::BusinessCalendar,
     consultation::{AnswerKind, DecisionRule, Person, Priority, TemplateUsed, WithdrawalReason},
+    engagement::Item,
     identity::Role,
 };
 use serde_json::Value;
@@ -42,6 +43,8 @@ pub struct Request {
     pub template: Option<TemplateUsed>,
     /// How many minutes the receipt of the outcome holds; none: as long as usual.
     pub receipt_minutes: Option<u32>,
+    /// What it rests on; articles and entities that the organisation has.
+    pub cites: Vec<Item>,
     /// How it is to be decided.
     pub terms: Terms,
 }
@@ -65,6 +68,7 @@ impl Request {
             supersedes: None,
             template: None,
             receipt_minutes: None,
+            cites: Vec::new(),
             terms: Terms::default(),
         }
     }

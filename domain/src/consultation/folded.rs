@@ -64,6 +64,7 @@ impl ConsultationView {
             supersedes: request.supersedes,
             template: request.template.map(Into::into),
             receipt_minutes: request.receipt_minutes.unwrap_or(receipt::DEFAULT_MINUTES),
+            cites: request.cites.iter().copied().map(Into::into).collect(),
             request_version,
             claimed_by: work.claimed_by.map(person),
             open_question_count: count(work.questions.len()),

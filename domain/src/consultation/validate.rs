@@ -17,6 +17,7 @@ const MAX_LABELS: usize = 20;
 const MAX_LABEL_CHARS: usize = 50;
 const MAX_URL_BYTES: usize = 2_000;
 const MAX_EXTERNAL_ID_CHARS: usize = 200;
+const MAX_CITED: usize = 50;
 const MAX_REVIEWERS: usize = 100;
 const MAX_COMMENT_CHARS: usize = 10_000;
 pub(super) const MAX_TIMEOUT_MINUTES: u32 = 5_256_000;
@@ -73,6 +74,7 @@ pub(super) fn request(request: &Request, now: DateTime<Utc>) -> Result<Checked, 
     if request.receipt_minutes.is_some_and(|minutes| !(1..=receipt::MAX_MINUTES).contains(&minutes)) {
         return invalid("receipt_minutes", format!("must be from 1 to {}", receipt::MAX_MINUTES));
     }
+    unique("cites", &request.cites, MAX_CITED)?;
     whole(request)?;
     let calendar = request.terms.calendar.as_ref();
     Ok(Checked { title, context, deadline: deadline(request.deadline.as_ref(), calendar, now)? })
@@ -170,6 +172,7 @@ fn whole(request: &Request) -> Result<(), Refusal> {
         + json_bytes(&request.external_id)
         + json_bytes(&request.reviewers)
         + json_bytes(&request.labels)
+        + json_bytes(&request.cites)
         + json_bytes(&request.callback_url);
     if body + context + others <= MAX_EVENT_BYTES - EVENT_RESERVE_BYTES {
         return Ok(());

@@ -8,6 +8,7 @@ use docket_events::{
     consultation::{
         Answer, AnswerKind, Content, Decision, DecisionRule, Priority, Rule, TemplateUsed, TermsSet, WithdrawalReason,
     },
+    engagement::Item,
     identity::Role,
 };
 use serde::Serialize;
@@ -71,6 +72,8 @@ pub struct ConsultationView {
     /// How many minutes the receipt of the outcome holds.
     #[schema(example = 1_440)]
     pub receipt_minutes: u32,
+    /// What it rests on.
+    pub cites: Vec<CitedView>,
     /// The version at which the request stood, with how it is decided.
     #[schema(example = 1)]
     pub request_version: u64,
@@ -111,6 +114,32 @@ pub struct TemplateView {
 impl From<TemplateUsed> for TemplateView {
     fn from(TemplateUsed { name, version }: TemplateUsed) -> Self {
         Self { name, version }
+    }
+}
+
+/// An article or an entity that a request cites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Cited)]
+pub enum CitedView {
+    /// An article.
+    Article {
+        /// Its id.
+        article_id: Uuid,
+    },
+    /// An entity of the knowledge graph.
+    Entity {
+        /// Its id.
+        entity_id: Uuid,
+    },
+}
+
+impl From<Item> for CitedView {
+    fn from(item: Item) -> Self {
+        match item {
+            Item::Article(article_id) => Self::Article { article_id },
+            Item::Entity(entity_id) => Self::Entity { entity_id },
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use docket_events::{
     identity::{
         CalendarSet, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, IdentityEvent,
         InvitationAccepted, InvitationRevoked, MemberAdded, MemberEnd, MemberInvited, MemberRemoved,
-        OrganisationCreated, Role, RoleChanged, SecondFactorDemanded,
+        OrganisationCreated, ReadingShown, Role, RoleChanged, SecondFactorDemanded,
     },
     personal::PersonalField,
 };
@@ -39,6 +39,8 @@ pub struct Organisation {
     pub groups: BTreeMap<Uuid, Group>,
     /// In which roles a second factor is demanded; none: as the installation has it.
     pub second_factor: Option<BTreeSet<Role>>,
+    /// Since when what reviewers open before they vote is shown with their votes; none: it is not.
+    pub reading_shown: Option<DateTime<Utc>>,
     /// When it works, where that was said.
     pub calendar: Option<BusinessCalendar>,
     /// The version of the stream.
@@ -79,7 +81,7 @@ pub struct Group {
 impl Aggregate for Organisation {
     type Event = IdentityEvent;
 
-    const SCHEMA: i32 = 3;
+    const SCHEMA: i32 = 4;
 
     fn evolve(&mut self, event: &IdentityEvent, at: At) {
         self.version = at.version;
@@ -109,6 +111,7 @@ impl Aggregate for Organisation {
             IdentityEvent::SecondFactorDemanded(event) => {
                 self.second_factor = Some(event.roles.iter().copied().collect());
             }
+            IdentityEvent::ReadingShown(event) => self.reading_shown = event.shown.then_some(at.time),
             event => self.evolve_groups(event),
         }
     }
@@ -231,6 +234,8 @@ pub enum OrganisationCommand {
     RemoveFromGroup(Uuid, Uuid),
     /// Demand a second factor of these roles.
     DemandSecondFactor(BTreeSet<Role>),
+    /// Show what reviewers open before they vote with their votes, or do so no more.
+    ShowReading(bool),
     /// Say when the organisation works.
     SetCalendar(BusinessCalendar),
 }
@@ -286,6 +291,8 @@ fn decide(state: &Organisation, command: OrganisationCommand, now: DateTime<Utc>
             let roles = roles.into_iter().collect();
             Ok(vec![IdentityEvent::SecondFactorDemanded(SecondFactorDemanded { roles })])
         }
+        C::ShowReading(shown) if state.reading_shown.is_some() == shown => Ok(Vec::new()),
+        C::ShowReading(shown) => Ok(vec![IdentityEvent::ReadingShown(ReadingShown { shown })]),
         C::CreateGroup(id, name) => create_group(state, id, &name),
         C::RenameGroup(group_id, name) => {
             let (group, name) = (group(state, group_id)?, check_name(&name)?);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Answer, Person};
-use crate::{Personal, calendar::BusinessCalendar, identity::Role};
+use crate::{Personal, calendar::BusinessCalendar, engagement::Item, identity::Role};
 
 /// How soon a decision is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -103,6 +103,9 @@ pub struct Requested {
     /// How many minutes the receipt of the outcome holds; absent: 1440, a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_minutes: Option<u32>,
+    /// What it rests on: articles and entities of the organisation.
+    #[serde(default, skip_serializing_if = "<[Item]>::is_empty")]
+    pub cites: Box<[Item]>,
 }
 
 /// A template that a request was made from.
@@ -134,6 +137,7 @@ impl Requested {
             supersedes: None,
             template: None,
             receipt_minutes: None,
+            cites: Box::default(),
         }
     }
 }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use api_key::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, KeyEnd, Scope};
 pub use organisation::{
     CalendarSet, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, InvitationAccepted,
-    InvitationRevoked, MemberAdded, MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, RoleChanged,
-    SecondFactorDemanded,
+    InvitationRevoked, MemberAdded, MemberEnd, MemberInvited, MemberRemoved, OrganisationCreated, ReadingShown,
+    RoleChanged, SecondFactorDemanded,
 };
 pub use session::{LoginMethod, SessionEnd, SessionRevoked, SessionStarted};
 pub use template::{TemplateRetired, TemplateSet};
@@ -100,6 +100,8 @@ pub enum IdentityEvent {
     CalendarSet(CalendarSet),
     /// See [`SecondFactorDemanded`].
     SecondFactorDemanded(SecondFactorDemanded),
+    /// See [`ReadingShown`].
+    ReadingShown(ReadingShown),
     /// See [`SessionStarted`].
     SessionStarted(SessionStarted),
     /// See [`SessionRevoked`].
@@ -167,6 +169,7 @@ impl HasPersonal for IdentityEvent {
             | Self::GroupMemberAdded(_)
             | Self::GroupMemberRemoved(_)
             | Self::SecondFactorDemanded(_)
+            | Self::ReadingShown(_)
             | Self::CalendarSet(_)
             | Self::ApiKeyCreated(_)
             | Self::ApiKeyRotated(_)

@@ -146,3 +146,10 @@ pub struct SecondFactorDemanded {
     /// All roles of whom it is demanded from now on.
     pub roles: Vec<Role>,
 }
+
+/// `docket.identity.reading_shown.v1`: what reviewers open before they vote is shown with their votes from now on, or no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadingShown {
+    /// Whether it is.
+    pub shown: bool,
+}

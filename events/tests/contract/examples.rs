@@ -20,11 +20,11 @@ use docket_events::{
         EndpointEnd, EndpointFormat, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed,
         IdentityEvent as I, InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, Mailing,
         MemberAdded, MemberEnd, MemberInvited, MemberRemoved, NotificationPreferencesSet, OrganisationCreated,
-        PasswordChanged, PasswordProof, PasswordResetRequested, QuietHours, RecoveryCodeUsed, Redelivered, Role,
-        RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd,
-        SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered, VerificationRequested,
-        WebhookEndpointDisabled, WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet,
-        WebhookRedeliveryRequested, WebhookSecretRotated, WebhookTestRequested,
+        PasswordChanged, PasswordProof, PasswordResetRequested, QuietHours, ReadingShown, RecoveryCodeUsed,
+        Redelivered, Role, RoleChanged, Scope, SecondFactor, SecondFactorDemanded, SecondFactorDisabled,
+        SecondFactorEnabled, SessionEnd, SessionRevoked, SessionStarted, TemplateRetired, TemplateSet, UserRegistered,
+        VerificationRequested, WebhookEndpointDisabled, WebhookEndpointEnabled, WebhookEndpointRemoved,
+        WebhookEndpointSet, WebhookRedeliveryRequested, WebhookSecretRotated, WebhookTestRequested,
     },
     knowledge::{
         EntityAdded, EntityChanged, EntityFacts, EntityMerged, EntityRetracted, KnowledgeEvent as K, RelationshipAdded,
@@ -334,6 +334,7 @@ fn of_organisations() -> Vec<I> {
         I::GroupMemberRemoved(GroupMemberRemoved { group_id: GROUP, user_id: ADA }),
         I::CalendarSet(CalendarSet { calendar: calendar() }),
         I::SecondFactorDemanded(SecondFactorDemanded { roles: vec![Role::Admin, Role::Reviewer] }),
+        I::ReadingShown(ReadingShown { shown: true }),
     ]
 }
 

@@ -102,6 +102,7 @@ impl Object {
             | E::NotificationPreferencesSet(_) => Self::user(stream),
             E::OrganisationCreated(_)
             | E::SecondFactorDemanded(_)
+            | E::ReadingShown(_)
             | E::CalendarSet(_)
             | E::TemplateSet(_)
             | E::TemplateRetired(_)
@@ -159,6 +160,7 @@ fn address(data: &IdentityEvent) -> Option<&Personal<String>> {
         | E::SecondFactorDisabled(_)
         | E::NotificationPreferencesSet(_)
         | E::SecondFactorDemanded(_)
+        | E::ReadingShown(_)
         | E::CalendarSet(_)
         | E::RoleChanged(_)
         | E::MemberRemoved(_)

@@ -95,6 +95,8 @@ pub(super) struct Asked {
     pub(super) supersedes: Option<Uuid>,
     pub(super) template: Option<TemplateUsed>,
     pub(super) receipt_minutes: Option<i32>,
+    /// As JSON; none: nothing is cited.
+    pub(super) cites: Option<String>,
 }
 
 #[derive(Debug)]
@@ -400,6 +402,7 @@ fn asked(event: &Recorded, data: &Requested) -> Asked {
         supersedes: data.supersedes,
         template: data.template.clone(),
         receipt_minutes: data.receipt_minutes.and_then(|minutes| i32::try_from(minutes).ok()),
+        cites: json(&data.cites).filter(|_| !data.cites.is_empty()),
     }
 }
 

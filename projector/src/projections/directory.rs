@@ -1,6 +1,8 @@
-//! The projection `directory`: groups, invitations, templates of requests, endpoints of webhooks, and what people and software come in with.
+//! The projection `directory`: groups, invitations, templates of requests, endpoints of webhooks, and what people and software come in
+//! with, and when reading is shown.
 //!
-//! Owns `account_v1`, `session_v1`, `api_key_v1`, `group_v1`, `group_member_v1`, `invitation_v1`, `template_v1` and `webhook_endpoint_v1`, each in a file of its own. The fold
+//! Owns `account_v1`, `session_v1`, `api_key_v1`, `group_v1`, `group_member_v1`, `invitation_v1`, `template_v1`, `webhook_endpoint_v1` and
+//! `reading_period_v1`, each in a file of its own. The fold
 //! merges what a batch says of a row, so that each row is written once. A session, its user and its organisation are streams of
 //! different shards: whether it is open is judged on read, and must not be judged here.
 
@@ -13,6 +15,7 @@ mod accounts;
 mod api_keys;
 mod groups;
 mod invitations;
+mod reading;
 mod sessions;
 mod templates;
 mod webhooks;
@@ -31,6 +34,7 @@ pub struct Batch {
     pub(super) invitations: invitations::Invitations,
     pub(super) templates: templates::Templates,
     pub(super) webhooks: webhooks::Webhooks,
+    pub(super) reading: reading::Reading,
 }
 
 impl Projection for Directory {
@@ -47,6 +51,7 @@ impl Projection for Directory {
             Table { name: "invitation_v1", personal: &["email"] },
             Table { name: "template_v1", personal: &[] },
             Table { name: "webhook_endpoint_v1", personal: &["url"] },
+            Table { name: "reading_period_v1", personal: &[] },
         ],
     };
 
@@ -80,6 +85,7 @@ impl Projection for Directory {
             | E::WebhookEndpointDisabled(_)
             | E::WebhookEndpointRemoved(_)
             | E::WebhookSecretRotated(_) => batch.webhooks.fold(event, data),
+            E::ReadingShown(data) => batch.reading.fold(event, *data),
             E::VerificationRequested(_)
             | E::PasswordResetRequested(_)
             | E::RecoveryCodeUsed(_)
@@ -102,7 +108,8 @@ impl Projection for Directory {
         batch.groups.write(schema, connection).await?;
         batch.invitations.write(schema, connection).await?;
         batch.templates.write(schema, connection).await?;
-        batch.webhooks.write(schema, connection).await
+        batch.webhooks.write(schema, connection).await?;
+        batch.reading.write(schema, connection).await
     }
 
     /// Nobody follows these rows: they are read.

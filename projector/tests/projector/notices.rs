@@ -12,7 +12,7 @@ use docket_events::{
     },
     identity::{
         EndpointEnd, EndpointFormat, IdentityEvent as I, Mailing, MemberEnd, MemberRemoved, NotificationPreferencesSet,
-        QuietHours, WebhookEndpointDisabled, WebhookEndpointSet,
+        QuietHours, ReadingShown, WebhookEndpointDisabled, WebhookEndpointSet,
     },
 };
 use docket_platform::{
@@ -89,6 +89,24 @@ async fn a_letter_opens_the_consultation_and_says_who_wants_what_and_how_it_ends
     let whose = mailed::unsubscriber(&mut door, &token.into()).await.expect("looked up");
     assert_eq!(whose, Some((id(ADA), Unsubscribed::Asked)));
     assert!(mailed::holder(&mut door, mailed::Purpose::ResetPassword, &token.into()).await.expect("asked").is_none());
+}
+
+#[tokio::test]
+async fn whoever_may_vote_is_told_that_their_reading_is_shown() {
+    let mut desk = Desk::open().await;
+    let words = "Shown with your vote: what you open beforehand";
+    for shown in [false, true] {
+        if shown {
+            let organisation = StreamId::new(Category::Identity, TENANT);
+            desk.world.say(organisation, I::ReadingShown(ReadingShown { shown })).await;
+            desk.rest().await;
+        }
+        desk.world.say(consultation(u128::from(shown)), requested("Merge?", &[ADA])).await;
+        desk.note().await;
+        desk.write(AT_ONCE).await;
+        let [letter] = &desk.mails()[..] else { panic!("one letter") };
+        assert_eq!(letter.says(words), shown, "{}", letter.0);
+    }
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use docket_events::{
         EndpointFormat, GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed,
         IdentityEvent as E, InvitationAccepted, InvitationRevoked, KeyEnd, LockedOut, LoginMethod, MemberAdded,
         MemberEnd, MemberInvited, MemberRemoved, NotificationPreferencesSet, OrganisationCreated, PasswordChanged,
-        PasswordProof, PasswordResetRequested, RecoveryCodeUsed, Redelivered, Role, RoleChanged, Scope, SecondFactor,
-        SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd, SessionRevoked, SessionStarted,
-        TemplateRetired, TemplateSet, UserRegistered, VerificationRequested, WebhookEndpointDisabled,
+        PasswordProof, PasswordResetRequested, ReadingShown, RecoveryCodeUsed, Redelivered, Role, RoleChanged, Scope,
+        SecondFactor, SecondFactorDemanded, SecondFactorDisabled, SecondFactorEnabled, SessionEnd, SessionRevoked,
+        SessionStarted, TemplateRetired, TemplateSet, UserRegistered, VerificationRequested, WebhookEndpointDisabled,
         WebhookEndpointEnabled, WebhookEndpointRemoved, WebhookEndpointSet, WebhookRedeliveryRequested,
         WebhookSecretRotated, WebhookTestRequested,
     },
@@ -76,6 +76,7 @@ fn organisation() -> Vec<E> {
         address: None,
     }));
     events.push(E::SecondFactorDemanded(SecondFactorDemanded { roles: vec![Role::Admin] }));
+    events.extend([true, false, true, false, true].map(|shown| E::ReadingShown(ReadingShown { shown })));
     events
 }
 

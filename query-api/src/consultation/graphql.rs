@@ -7,9 +7,10 @@ use async_graphql::{
 };
 use docket_domain::consultation::{
     Receipt, State,
-    view::{ConsultationView, HistoryView, PersonView, VoteView, WithdrawalView},
+    view::{CitedView, ConsultationView, HistoryView, PersonView, VoteView, WithdrawalView},
 };
 use docket_events::consultation::WithdrawalReason;
+use docket_log::Position;
 use docket_platform::{Problem, auth::Principal};
 use serde_json::Value;
 use uuid::Uuid;
@@ -19,15 +20,19 @@ use super::{
     filter::{Filter, Reviewer, Sort},
     graphql_terms::{DecisionWord, Outcome, PriorityWord, Terms, Vote},
     history::{Histories, Votes},
+    reading::{self, Cited, VoteReading},
     rows::Stats,
 };
 use crate::{
     changes::Changed,
     graphql::{Asker, Instant, error},
+    position::{CONSULTATION, DIRECTORY, ENGAGEMENT, KNOWLEDGE},
 };
 
 /// What a history is counted as: how many entries it may be expected to have.
 const HISTORY_COST: usize = 10;
+/// The same of what was read.
+const READING_COST: usize = 20;
 
 /// Where a consultation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -199,6 +204,8 @@ pub struct Consultation {
     vote_count: u32,
     /// How many minutes the receipt of the outcome holds.
     receipt_minutes: u32,
+    /// What it rests on.
+    cites: Vec<Cited>,
     /// The version at which the request stood, with how it is decided.
     request_version: u64,
     /// When it ended; null while it is pending.
@@ -218,6 +225,9 @@ pub struct Consultation {
     /// What the receipt of the outcome says.
     #[graphql(skip)]
     claims: Option<Receipt>,
+    /// What it cites, as the reads have it.
+    #[graphql(skip)]
+    rests_on: Vec<CitedView>,
     /// The votes that counted then, where it is told as it stood.
     #[graphql(skip)]
     then: Option<Vec<VoteView>>,
@@ -248,6 +258,34 @@ impl Consultation {
         signed.await.map(Some).map_err(|error| error::from_problem(&Problem::from(error)))
     }
 
+    /// Since when what reviewers open of what a consultation cites, or while they consider it, is shown with the vote that they cast after it;
+    /// null: it is not.
+    async fn reading_shown_since(&self, context: &Context<'_>) -> Result<Option<Instant>> {
+        let asker = Asker::of(context)?;
+        let read = async {
+            let mut entered = asker.enter(&[DIRECTORY], &Position::default()).await?;
+            asker.gate.reads().guard(reading::shown_since(&mut entered.tx)).await
+        };
+        let since = Box::pin(read).await.map_err(error::from_read)?;
+        Ok(since.map(Instant))
+    }
+
+    /// What the voters had opened before they voted, by vote, in the order of the stream; the last 500.
+    #[graphql(complexity = "1 + READING_COST * child_complexity")]
+    async fn reading(&self, context: &Context<'_>) -> Result<Vec<VoteReading>> {
+        let asker = Asker::of(context)?;
+        let read = async {
+            let sources = [CONSULTATION, DIRECTORY, ENGAGEMENT, KNOWLEDGE];
+            let mut entered = asker.enter(&sources, &Position::default()).await?;
+            let votes = reading::reading(&mut entered.tx, asker.principal.tenant, self.id, &self.rests_on);
+            asker.gate.reads().guard(votes).await
+        };
+        let mut votes = Box::pin(read).await.map_err(error::from_read)?;
+        // As it stood, it had no more than so many events.
+        votes.retain(|vote| vote.version <= self.version || self.then.is_none());
+        Ok(votes)
+    }
+
     /// What happened, in order.
     #[graphql(complexity = "1 + HISTORY_COST * child_complexity")]
     async fn history(&self, context: &Context<'_>) -> Result<Vec<HistoryEntry>> {
@@ -267,6 +305,8 @@ impl From<ConsultationView> for Consultation {
         Self {
             claims: Receipt::of(&view),
             receipt_minutes: view.receipt_minutes,
+            rests_on: view.cites.clone(),
+            cites: view.cites.into_iter().map(Into::into).collect(),
             request_version: view.request_version,
             id: view.id,
             state: view.state.into(),

@@ -8,6 +8,7 @@ mod graphql;
 mod graphql_terms;
 mod history;
 mod query;
+mod reading;
 pub mod rest;
 mod row;
 pub mod rows;

@@ -8,7 +8,10 @@ use docket_domain::consultation::{
         WithdrawalView,
     },
 };
-use docket_events::consultation::{Answer, AnswerKind, Priority, TermsSet};
+use docket_events::{
+    consultation::{Answer, AnswerKind, Priority, TermsSet},
+    engagement::Item,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,7 +19,7 @@ use uuid::Uuid;
 /// The columns of [`ConsultationRow`], of the view `c`.
 pub(super) const COLUMNS: &str = "c.id, c.version, c.state, c.title, c.body, c.context, c.proposed, c.external_id, c.requested_by,
     c.requested_by_name, c.requested_at, c.reviewers, c.added_reviewers, c.terms, c.deadline, c.clock_stopped_at, c.priority, c.labels,
-    c.subject, c.subject_name, c.callback_url, c.supersedes, c.template_name, c.template_version, c.receipt_minutes, c.request_terms_version,
+    c.subject, c.subject_name, c.callback_url, c.supersedes, c.template_name, c.template_version, c.receipt_minutes, c.cites, c.request_terms_version,
     c.claimed_by, c.claimed_by_name,
     c.open_question_count, c.ended_at, c.decision, c.content, c.rule, c.request_version, c.ended_by, c.ended_by_name, c.agreed,
     c.outcome_comment, c.withdrawal_reason, c.comment_count, c.late_response_count, c.updated_at,
@@ -49,6 +52,7 @@ pub(super) struct ConsultationRow {
     template_name: Option<String>,
     template_version: Option<i64>,
     receipt_minutes: Option<i32>,
+    cites: Option<String>,
     request_terms_version: i64,
     claimed_by: Option<Uuid>,
     claimed_by_name: Option<String>,
@@ -219,6 +223,11 @@ impl ConsultationRow {
             supersedes: self.supersedes,
             template: template(self.template_name, self.template_version),
             receipt_minutes: self.receipt_minutes.map_or(receipt::DEFAULT_MINUTES, count),
+            cites: json::<Vec<Item>>("cites", self.cites.as_deref())?
+                .unwrap_or_default()
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             request_version: unsigned(self.request_terms_version),
             receipt: None,
             claimed_by: self.claimed_by.map(|holder| PersonView::new(holder, self.claimed_by_name)),

@@ -8,6 +8,8 @@ mod query;
 pub mod rest;
 mod rows;
 
+pub(crate) use rows::EngagementAction;
+
 pub use changes::{EngagementSubscription, Engagements};
 pub use query::EngagementQuery;
 

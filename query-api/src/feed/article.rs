@@ -151,6 +151,32 @@ impl Loader<Uuid> for Bodies {
     }
 }
 
+/// Loads many articles at once, without their whole texts, as one tenant.
+pub struct Headlines {
+    reads: Reads,
+    tenant: Uuid,
+}
+
+impl Headlines {
+    /// Articles that `tenant` may see.
+    pub fn new(reads: Reads, tenant: Uuid) -> Self {
+        Self { reads, tenant }
+    }
+}
+
+impl Loader<Uuid> for Headlines {
+    type Value = Article;
+    type Error = Problem;
+
+    async fn load(&self, keys: &[Uuid]) -> Result<HashMap<Uuid, Article>, Problem> {
+        let read = async {
+            let mut tx = self.reads.begin(self.tenant).await?;
+            rows::by_ids(&mut tx, keys).await
+        };
+        Ok(self.reads.guard(read).await?)
+    }
+}
+
 /// Loads the entities that many articles are about at once, as whoever asks.
 pub struct Mentioned(Asker);
 

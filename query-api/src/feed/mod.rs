@@ -17,7 +17,7 @@ mod search;
 mod topics;
 mod trending;
 
-pub use article::{Article, Bodies, Mentioned};
+pub use article::{Article, Bodies, Headlines, Mentioned};
 pub use changes::{Feed, FeedSubscription};
 pub use query::FeedQuery;
 

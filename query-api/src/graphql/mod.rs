@@ -41,7 +41,7 @@ use crate::{
     changes::Hubs,
     consultation::{self, Consultation, ConsultationQuery, ConsultationSubscription, Histories, Votes},
     engagement::{EngagementQuery, EngagementSubscription},
-    feed::{Bodies, FeedQuery, FeedSubscription, Mentioned},
+    feed::{Bodies, FeedQuery, FeedSubscription, Headlines, Mentioned},
     identity::{self, GroupMembers, IdentityQuery, Organisation},
     knowledge::{KnowledgeQuery, KnowledgeSubscription},
     position::{Entered, Gate, Seen, Source},
@@ -228,8 +228,10 @@ impl Engine {
         let votes = DataLoader::new(Votes::new(reads.clone(), tenant), spawn.clone());
         let members = DataLoader::new(GroupMembers::new(reads.clone(), tenant), spawn.clone());
         let bodies = DataLoader::new(Bodies::new(reads.clone(), tenant), spawn.clone());
+        let headlines = DataLoader::new(Headlines::new(reads.clone(), tenant), spawn.clone());
         let mentioned = DataLoader::new(Mentioned::new(asker.clone()), spawn);
-        request.data(histories).data(votes).data(members).data(bodies).data(mentioned).data(asker)
+        let feed = request.data(bodies).data(headlines).data(mentioned);
+        feed.data(histories).data(votes).data(members).data(asker)
     }
 
     /// Answers a query.

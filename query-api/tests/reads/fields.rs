@@ -52,11 +52,12 @@ const ENGAGE: Open = Open::To(Action::Engage);
 const WEBHOOKS: Open = Open::To(Action::ManageWebhooks);
 
 /// Every path of a REST read.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
     "/api/v1/articles",
     "/api/v1/articles/{id}",
     "/api/v1/consultations",
     "/api/v1/consultations/{id}",
+    "/api/v1/consultations/{id}/reading",
     "/api/v1/engagement/{item_id}",
     "/api/v1/entities",
     "/api/v1/entities/{id}",
@@ -72,7 +73,11 @@ const PATHS: [&str; 16] = [
 ];
 
 const FIELDS: [Field; 38] = [
-    field("consultation", READ, r#"{ consultation(id: "ID") { id title history { kind by { name } } } }"#),
+    field(
+        "consultation",
+        READ,
+        r#"{ consultation(id: "ID") { id title readingShownSince history { kind by { name } } reading { by { name } } } }"#,
+    ),
     field(
         "consultations",
         READ,

@@ -59,6 +59,7 @@ impl Organisation {
                  insert into read.group_member_v1 values ('{tenant}', '{group}', '{admin}', 0, now());
                  insert into read.invitation_v1 values
                      ('{tenant}', '{invitation}', 0, '{word}@docket.example', 'admin', '{admin}', now(), now() + interval '1 day');
+                 insert into read.reading_period_v1 values ('{tenant}', 1, 0, now(), null);
                  insert into read.template_v1 values
                      ('{group}', 1, '{tenant}', '{consultation}', 0, '{{\"title\":\"{word}\"}}', '{{\"title\":\"{word}\"}}', '{admin}', now());
                  insert into read.webhook_endpoint_v1 (id, tenant, shard, url, description, event_types, format, template, set_by, created_at, set_at)
@@ -139,9 +140,10 @@ impl Organisation {
     }
 
     /// Every REST read of what an organisation has, and who may.
-    pub fn reads(&self) -> [(String, Action); 16] {
+    pub fn reads(&self) -> [(String, Action); 17] {
         [
             (format!("consultations/{}", self.consultation), Action::Read),
+            (format!("consultations/{}/reading", self.consultation), Action::Read),
             ("consultations".to_owned(), Action::Read),
             ("events".to_owned(), Action::Read),
             (format!("entities/{}", self.consultation), Action::ReadKnowledge),

@@ -38,7 +38,7 @@ async fn a_consultation_is_shown_with_its_history_version_and_position() {
             "clock_stopped_at": null, "escalations": [], "four_eyes": true, "groups": [], "labels": [], "on_timeout": null,
             "open_question_count": 0, "priority": "normal", "questions_stop_clock": false, "reminders": [], "roles": [],
             "rule": {"type": "any_one"}, "seats": [], "subject": null, "supersedes": null, "template": null, "vote_count": 0,
-            "receipt": null, "receipt_minutes": 1440, "request_version": 1,
+            "receipt": null, "receipt_minutes": 1440, "cites": [], "request_version": 1,
             "votes": [],
     });
     let mut expected = json!({

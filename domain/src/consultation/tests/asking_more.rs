@@ -1,6 +1,6 @@
 //! What else a request may hold, and whom it may be about.
 
-use docket_events::{DataKey, HasPersonal, consultation::PrivateRequest};
+use docket_events::{DataKey, HasPersonal, consultation::PrivateRequest, engagement::Item};
 
 use super::*;
 
@@ -26,6 +26,17 @@ fn priority_labels_and_origin_are_recorded() {
     Story::nothing().when(0, Request { labels, ..request() }).invalid("labels");
     let callback_url = Some("x".repeat(2_001));
     Story::nothing().when(0, Request { callback_url, ..request() }).invalid("callback_url");
+}
+
+#[test]
+fn what_it_rests_on_is_recorded() {
+    let cites = vec![Item::Article(id(8)), Item::Entity(id(8)), Item::Entity(id(9))];
+    let recorded = Requested { cites: cites.clone().into(), ..requested() };
+    Story::nothing().when(0, Request { cites, ..request() }).then(&[Event::Requested(recorded)]);
+    let twice = vec![Item::Entity(id(8)); 2];
+    Story::nothing().when(0, Request { cites: twice, ..request() }).invalid("cites");
+    let many = (0..51).map(|n| Item::Article(id(n))).collect();
+    Story::nothing().when(0, Request { cites: many, ..request() }).invalid("cites");
 }
 
 #[test]

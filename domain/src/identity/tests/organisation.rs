@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use docket_events::identity::{
     GroupCreated, GroupDeleted, GroupMemberAdded, GroupMemberRemoved, GroupRenamed, InvitationAccepted,
-    InvitationRevoked, MemberEnd, MemberInvited, MemberRemoved, RoleChanged, SecondFactorDemanded,
+    InvitationRevoked, MemberEnd, MemberInvited, MemberRemoved, ReadingShown, RoleChanged, SecondFactorDemanded,
 };
 use proptest::prelude::*;
 
@@ -218,6 +218,18 @@ fn a_second_factor_is_demanded_of_roles() {
     assert_eq!(decide(&[created()], demand(&[])), Ok(vec![demanded(&[])]), "of nobody, which is not nothing said");
 }
 
+#[test]
+fn reading_is_shown_once_it_was_said_and_until_it_is_said_again() {
+    let show = OrganisationCommand::ShowReading;
+    let told = |shown| Event::ReadingShown(ReadingShown { shown });
+    assert_eq!(decide(&[created()], show(false)), Ok(vec![]), "so it is from the beginning");
+    assert_eq!(decide(&[created()], show(true)), Ok(vec![told(true)]));
+    assert_eq!(decide(&[created(), told(true)], show(true)), Ok(vec![]));
+    assert_eq!(decide(&[created(), told(true)], show(false)), Ok(vec![told(false)]));
+    assert_eq!(decide(&[created(), told(true), told(false)], show(true)), Ok(vec![told(true)]));
+    assert!(given::<Organisation>(&[created(), told(true)]).reading_shown.is_some());
+}
+
 /// Few people and groups, so that the same ones meet again.
 fn command() -> impl Strategy<Value = OrganisationCommand> {
     use OrganisationCommand as C;
@@ -244,6 +256,7 @@ fn command() -> impl Strategy<Value = OrganisationCommand> {
         1 => (id(20), id(1)).prop_map(|(group, user)| C::AddToGroup(group, user)),
         1 => (id(20), id(1)).prop_map(|(group, user)| C::RemoveFromGroup(group, user)),
         1 => proptest::collection::btree_set(role(), 0..3).prop_map(C::DemandSecondFactor),
+        1 => any::<bool>().prop_map(C::ShowReading),
     ]
 }
 

@@ -14,16 +14,16 @@ use crate::projection::{Schema, WriteError};
 const NEW: &str = "insert into {schema}.consultation_v1
          (id, tenant, shard, version, state, title, body, context, proposed, external_id, requested_by, requested_by_name, key_made_by,
           requested_at, reviewers, deadline, priority, labels, callback_url, supersedes, template_name, template_version,
-          receipt_minutes, updated_at)
+          receipt_minutes, cites, updated_at)
      select id, tenant, shard, 1, 'pending', title, body, context, proposed, external_id, requested_by, requested_by_name, key_made_by,
           requested_at, reviewers::uuid[], deadline, priority, labels::text[], callback_url, supersedes, template_name, template_version,
-          receipt_minutes, requested_at
+          receipt_minutes, cites, requested_at
      from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[],
                  $10::text[], $11::uuid[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::smallint[], $16::text[],
-                 $17::text[], $18::uuid[], $19::text[], $20::bigint[], $21::integer[])
+                 $17::text[], $18::uuid[], $19::text[], $20::bigint[], $21::integer[], $22::text[])
          as n (id, tenant, shard, title, body, context, proposed, external_id, requested_by, requested_by_name, key_made_by,
                requested_at, reviewers, deadline, priority, labels, callback_url, supersedes, template_name, template_version,
-               receipt_minutes)
+               receipt_minutes, cites)
      on conflict (id) do update set
          tenant = excluded.tenant, shard = excluded.shard, version = 1, state = 'pending', title = excluded.title,
          body = excluded.body, context = excluded.context, proposed = excluded.proposed, external_id = excluded.external_id,
@@ -31,7 +31,8 @@ const NEW: &str = "insert into {schema}.consultation_v1
          requested_at = excluded.requested_at, reviewers = excluded.reviewers,
          deadline = excluded.deadline, priority = excluded.priority, labels = excluded.labels,
          callback_url = excluded.callback_url, supersedes = excluded.supersedes, template_name = excluded.template_name,
-         template_version = excluded.template_version, receipt_minutes = excluded.receipt_minutes, updated_at = excluded.updated_at,
+         template_version = excluded.template_version, receipt_minutes = excluded.receipt_minutes, cites = excluded.cites,
+         updated_at = excluded.updated_at,
          terms = null, answer_kind = 'approval', four_eyes = true, counts_seats = false, subject = null, subject_name = null,
          request_terms_version = 1, added_reviewers = '{}', claimed_by = null, claimed_by_name = null, open_question_count = 0,
          clock_stopped_at = null, ended_at = null, decision = null, content = null, rule = null, request_version = null,
@@ -206,6 +207,7 @@ async fn insert(
         .bind(column(rows, |(_, _, asked)| asked.template.as_ref().map(|template| template.name.as_str())))
         .bind(column(rows, |(_, _, asked)| asked.template.as_ref().map(|template| template.version as i64)))
         .bind(column(rows, |(_, _, asked)| asked.receipt_minutes))
+        .bind(column(rows, |(_, _, asked)| asked.cites.as_deref()))
         .execute(connection)
         .await?;
     Ok(())

@@ -130,7 +130,7 @@ impl Writer {
             title: asked.request.title.clone(),
             organisation: organisation.name.clone().unwrap_or_default(),
             by: author(&event, &asked.request).and_then(|person| person.name.value().cloned()),
-            facts: facts(&event, story),
+            facts: facts(&event, story).into_iter().chain(shown(kind, organisation)).collect(),
             link: format!("{}/consultations/{}", self.url, waiting.stream),
         })))
     }
@@ -204,6 +204,14 @@ fn facts(event: &ConsultationEvent, story: &Story) -> Vec<(&'static str, String)
             until.into_iter().chain(priority).collect()
         }
     }
+}
+
+/// Said to whoever may vote, where the organisation shows it.
+fn shown(kind: Kind, organisation: &Organisation) -> Option<(&'static str, String)> {
+    let votes = matches!(kind, Kind::Asked | Kind::Assigned | Kind::Delegated | Kind::Reminded | Kind::Escalated);
+    let fact =
+        || ("Shown with your vote", "what you open beforehand of what it cites, or while you consider it".to_owned());
+    (votes && organisation.reading_shown.is_some()).then(fact)
 }
 
 fn words(answer: &Answer) -> Option<String> {
