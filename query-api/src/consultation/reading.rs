@@ -10,6 +10,7 @@ use async_graphql::{ComplexObject, Context, Result, SimpleObject, dataloader::Da
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::view::{CitedView, PersonView};
 use docket_events::engagement::Action;
+use docket_platform::auth::permissions;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -19,7 +20,7 @@ use super::graphql::Person;
 use crate::{
     engagement::{EngagementAction, ItemKind},
     feed::{Article, Headlines, Mentioned},
-    graphql::{Instant, error},
+    graphql::{Asker, Instant, error},
     knowledge::{self, Entity},
 };
 
@@ -54,6 +55,7 @@ impl Cited {
         if self.kind != ItemKind::Article {
             return Ok(None);
         }
+        Asker::who_may(context, permissions::Action::ReadKnowledge)?;
         let loader = context.data_unchecked::<DataLoader<Headlines>>();
         loader.load_one(self.item_id).await.map_err(|problem| error::from_problem(&problem))
     }
@@ -63,6 +65,7 @@ impl Cited {
         if self.kind != ItemKind::Entity {
             return Ok(None);
         }
+        Asker::who_may(context, permissions::Action::ReadKnowledge)?;
         let loader = context.data_unchecked::<DataLoader<Mentioned>>();
         loader.load_one(self.item_id).await.map_err(|problem| error::from_problem(&problem))
     }

@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use docket_events::engagement::Action;
-use docket_platform::clock;
+use docket_platform::{
+    auth::{Principal, Scope},
+    clock,
+};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -174,4 +178,22 @@ async fn of_more_than_a_hundred_things_it_is_said_that_there_are_more() {
     let opened = told["votes"][0]["opened"].as_array().unwrap();
     assert_eq!((opened.len(), &told["votes"][0]["more"]), (100, &json!(true)));
     assert_eq!((&opened[0]["item_id"], &opened[99]["item_id"]), (&json!(id(100)), &json!(id(199))));
+}
+
+#[tokio::test]
+async fn a_key_that_reads_no_knowledge_learns_of_what_is_cited_no_more_than_its_ids() {
+    let case = Case::new().await;
+    let cites = async |scopes: &[Scope], fields: &str| {
+        let principal = Principal::key(person(9), TENANT, scopes.iter().copied().collect());
+        let query = format!("{{ consultation(id: \"{}\") {{ cites {{ itemId {fields} }} }} }}", case.id);
+        let answer = case.shelf.world.engine().answer(principal, &query).next().await.expect("an answer");
+        (serde_json::to_value(&answer.data).unwrap(), serde_json::to_value(&answer.errors).unwrap())
+    };
+    let both = [Scope::ConsultationRead, Scope::KnowledgeRead];
+    assert_eq!(cites(&both, "article { title }").await.0["consultation"]["cites"][0]["article"]["title"], "Cited");
+    assert_eq!(cites(&both[..1], "kind").await.0["consultation"]["cites"][1]["itemId"], json!(MERGED));
+    for fields in ["article { title }", "entity { name }"] {
+        let (_, errors) = cites(&both[..1], fields).await;
+        assert_eq!(errors[0]["extensions"]["code"], "FORBIDDEN", "{fields}: {errors}");
+    }
 }
