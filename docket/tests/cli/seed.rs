@@ -159,6 +159,14 @@ async fn users_live_on_until_they_are_stopped() {
     assert_eq!(count("commented"), journalled("commented"));
     assert_eq!(count("decided"), journalled("vote_cast"));
     assert!(journalled("responded") >= 3 && count("things read") > 0, "{rest}");
-    assert!(events(&path, "engagement").len() > before);
+    let asked = of_type(&consultations, "consultation.requested");
+    assert!(asked.iter().all(|asked| asked["data"]["cites"][0]["entity"].is_string()), "{asked:?}");
+    let engagement = events(&path, "engagement");
+    assert!(engagement.len() > before);
+    let considered = |event: &Value| event["data"]["items"][0]["consultation_id"].as_str().map(ToOwned::to_owned);
+    let considered: BTreeSet<String> = engagement.iter().filter_map(considered).collect();
+    let subject =
+        |event: &Value| event["subject"].as_str().unwrap_or_default().contains(considered.first().expect("some"));
+    assert!(consultations.iter().any(subject), "what is cited is opened while a question is considered");
     assert!(!rest.contains("failed") && !rest.contains("refused"), "{rest}");
 }

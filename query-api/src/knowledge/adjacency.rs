@@ -10,7 +10,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::search::Side;
+use super::{kinds::Kinds, search::Side};
 
 /// The place of an entity.
 pub(super) type Node = u32;
@@ -19,8 +19,6 @@ pub(super) type Edge = u32;
 
 /// The most merges that are followed from one entity to the one that stands for it.
 const MOST_MERGES: usize = 64;
-/// Types of relationships that can be told apart.
-const MOST_KINDS: usize = u16::MAX as usize;
 
 /// An entity, as far as ways go through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,11 +76,9 @@ pub struct Adjacency {
     sorted_relationships: usize,
     late_relationships: HashMap<Uuid, Edge>,
     ends: Vec<[Node; 2]>,
-    kinds: Vec<u16>,
+    kinds: Kinds,
     /// Below 0: it was retracted.
     confidences: Vec<f32>,
-    names: Vec<String>,
-    numbers: HashMap<String, u16>,
 
     /// Where the relationships of each entity begin in `touching`; those that came later are in `late`.
     begins: Vec<u32>,
@@ -173,10 +169,9 @@ impl Adjacency {
             self.late_edges += 1;
             return Ok(());
         };
-        let kind = self.number(&relationship.kind)?;
+        self.kinds.set(edge, &relationship.kind)?;
         let ends = [relationship.source, relationship.target].map(|id| self.node(id));
         self.is_spoilt |= self.ends[edge as usize].map(Some) != ends;
-        self.kinds[edge as usize] = kind;
         self.confidences[edge as usize] = confidence(relationship);
         Ok(())
     }
@@ -203,11 +198,11 @@ impl Adjacency {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let per_entity = size_of::<Uuid>() + size_of::<Standing>() + size_of::<u32>();
-        let per_relationship = size_of::<Uuid>() + size_of::<[Node; 2]>() + size_of::<u16>() + size_of::<f32>();
+        let per_relationship = size_of::<Uuid>() + size_of::<[Node; 2]>() + size_of::<f32>();
         let touching = size_of::<Edge>() * (self.touching.len() + 2 * self.late_edges);
         let maps =
             48 * (self.late_entities.len() + self.late_relationships.len() + self.merged.len() + self.late.len());
-        self.entities.len() * per_entity + self.ends.len() * per_relationship + touching + maps
+        self.entities.len() * per_entity + self.ends.len() * per_relationship + self.kinds.bytes() + touching + maps
     }
 
     fn push_entity(&mut self, id: Uuid) -> Result<Node, TooLarge> {
@@ -239,22 +234,11 @@ impl Adjacency {
         // Each has two places in `touching`, which are counted by 32 bits.
         let edge = Edge::try_from(self.ends.len()).ok().filter(|edge| *edge < Edge::MAX / 2).ok_or(TooLarge)?;
         let ends = [self.node_or_new(relationship.source)?, self.node_or_new(relationship.target)?];
-        let kind = self.number(&relationship.kind)?;
+        self.kinds.push(&relationship.kind)?;
         self.relationships.push(relationship.id);
         self.ends.push(ends);
-        self.kinds.push(kind);
         self.confidences.push(confidence(relationship));
         Ok(edge)
-    }
-
-    fn number(&mut self, kind: &str) -> Result<u16, TooLarge> {
-        if let Some(number) = self.numbers.get(kind) {
-            return Ok(*number);
-        }
-        let number = u16::try_from(self.names.len()).ok().filter(|_| self.names.len() < MOST_KINDS).ok_or(TooLarge)?;
-        self.names.push(kind.to_owned());
-        self.numbers.insert(kind.to_owned(), number);
-        Ok(number)
     }
 
     /// The place of an entity.
@@ -295,7 +279,7 @@ impl Adjacency {
     }
 
     pub(super) fn kind(&self, edge: Edge) -> &str {
-        &self.names[usize::from(self.kinds[edge as usize])]
+        self.kinds.of(edge)
     }
 
     pub(super) fn confidence(&self, edge: Edge) -> f32 {

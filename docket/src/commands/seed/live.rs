@@ -1,4 +1,5 @@
-//! Users who go on: they read most of the time, ask now and then, comment, and decide what was asked.
+//! Users who go on: they read most of the time, ask now and then, comment, and decide what was asked, most of them once they have looked at
+//! what is cited.
 //!
 //! Owns what is done next and the rate of it. Each action is a command of one of the users, decided now. It must not decide what was asked
 //! by others than its own users.
@@ -29,7 +30,7 @@ use uuid::Uuid;
 use super::graph::Graph;
 use super::names::Names;
 use super::people::User;
-use super::reading::{Act, Shelf};
+use super::reading::{Act, Shelf, Thing};
 use super::shape::{self, Dice, Part, chance, one};
 use crate::commands::import::journal::is_passing;
 
@@ -72,6 +73,8 @@ struct Open {
     reviewers: Vec<usize>,
     /// Whether it takes the yes of all of them.
     takes_all: bool,
+    /// What it rests on.
+    cites: Vec<Thing>,
 }
 
 /// What somebody does.
@@ -80,7 +83,8 @@ enum Step {
     Read(usize, Vec<Act>),
     Ask(Open, Box<Request>),
     Comment(Uuid, usize, &'static str),
-    Decide(Open, usize, Given),
+    /// After these things were done with what is cited.
+    Decide(Open, usize, Given, Vec<Act>),
 }
 
 /// What came of it.
@@ -175,7 +179,7 @@ impl Live<'_> {
 
     async fn act(&self, step: Step) -> (Step, Result<Came, ExecuteError>) {
         let came = match &step {
-            Step::Read(user, acts) => self.read(*user, acts).await,
+            Step::Read(user, acts) => self.read(*user, acts, None).await,
             Step::Ask(open, request) => {
                 let done = self.command(open.id, open.by, Command::Request(request.clone())).await;
                 done.map(|done| if done { Came::Asked(open.clone()) } else { Came::Refused })
@@ -185,14 +189,19 @@ impl Live<'_> {
                 let done = self.command(*id, *by, comment.into()).await;
                 done.map(|done| if done { Came::Commented } else { Came::Refused })
             }
-            Step::Decide(open, by, given) => {
-                let standing = Standing { role: Some(Role::Reviewer), ..Standing::default() };
-                let answer = Respond { by: self.person(*by), standing, given: given.clone() };
-                let done = self.command(open.id, *by, answer.into()).await;
-                done.map(|done| if done { Came::Decided } else { Came::Refused })
-            }
+            Step::Decide(open, by, given, acts) => self.decide(open, *by, given, acts).await,
         };
         (step, came)
+    }
+
+    async fn decide(&self, open: &Open, by: usize, given: &Given, acts: &[Act]) -> Result<Came, ExecuteError> {
+        if !acts.is_empty() {
+            self.read(by, acts, Some(open.id)).await?;
+        }
+        let standing = Standing { role: Some(Role::Reviewer), ..Standing::default() };
+        let answer = Respond { by: self.person(by), standing, given: given.clone() };
+        let done = self.command(open.id, by, answer.into()).await?;
+        Ok(if done { Came::Decided } else { Came::Refused })
     }
 
     /// Commands a consultation; false: it was refused.
@@ -218,8 +227,8 @@ impl Live<'_> {
         }
     }
 
-    /// Records what a user did, and keeps at hand what was saved.
-    async fn read(&self, by: usize, acts: &[Act]) -> Result<Came, ExecuteError> {
+    /// Records what a user did, while a consultation was considered if one is named, and keeps at hand what was saved.
+    async fn read(&self, by: usize, acts: &[Act], considering: Option<Uuid>) -> Result<Came, ExecuteError> {
         let (tenant, user, now) = (self.names.tenant, self.names.user(by), clock::now());
         let engaged = acts.iter().map(|act| Engaged {
             id: ids::new_id(),
@@ -227,7 +236,7 @@ impl Live<'_> {
             item: self.names.item(act.thing),
             at: Some(now - act.before),
             dwell_ms: act.dwell_ms,
-            consultation_id: None,
+            consultation_id: considering,
         });
         let items: Vec<Engaged> = engaged.collect();
         let id = batch_stream(tenant, user, &ids::new_id().to_string());
@@ -276,6 +285,16 @@ const REMARKS: &[&str] = &[
 const REASONS: &[&str] =
     &["The sources agree.", "Good enough for this.", "As discussed.", "The evidence is thin.", "Not now."];
 
+/// Each of these things is opened and looked at for a while.
+fn looked_at(things: &[Thing], dice: &mut Dice) -> Vec<Act> {
+    let mut acts = Vec::new();
+    for thing in things.iter().copied() {
+        let act = Act { before: TimeDelta::zero(), action: Action::Click, thing, dwell_ms: None };
+        acts.extend([act, Act { action: Action::Dwell, dwell_ms: Some(dice.random_range(4_000..60_000)), ..act }]);
+    }
+    acts
+}
+
 impl Desk {
     const fn new(cast: Cast, dice: Dice) -> Self {
         let counts = Counts { read: 0, asked: 0, commented: 0, decided: 0, refused: 0, failed: 0 };
@@ -307,7 +326,11 @@ impl Desk {
         let by = *self.cast.requesters.choose(dice)?;
         let wanted = dice.random_range(1..=REVIEWERS);
         let reviewers: Vec<usize> = self.cast.reviewers.sample(dice, wanted).copied().collect();
-        let about = live.graph.entities.choose(dice).map_or("the house rules", |entity| &entity.facts.name);
+        let entities = 0..live.graph.entities.len();
+        let entity = (!entities.is_empty()).then(|| dice.random_range(entities));
+        let about = entity.map_or("the house rules", |place| &live.graph.entities[place].facts.name);
+        let article = entity.and_then(|place| live.shelf.about(place));
+        let cites = entity.map(Thing::Entity).into_iter().chain(article.map(Thing::Article)).collect::<Vec<_>>();
         let takes_all = reviewers.len() > 1 && chance(30, dice);
         let rule = if takes_all { DecisionRule::All } else { DecisionRule::default() };
         let named: Vec<Uuid> = reviewers.iter().map(|place| live.names.user(*place)).collect();
@@ -318,10 +341,11 @@ impl Desk {
             deadline: Some(Due::After { minutes: dice.random_range(30..=240) }),
             priority: one(&[Priority::Low, Priority::Normal, Priority::Normal, Priority::High], dice),
             labels: vec!["seed".to_owned()],
+            cites: cites.iter().map(|thing| live.names.item(*thing)).collect(),
             terms: Terms { rule, seats, ..Terms::default() },
             ..Request::new(one(QUESTIONS, dice).replace("{}", about), live.person(by))
         };
-        Some(Step::Ask(Open { id: ids::new_id(), asked_at: now, by, reviewers, takes_all }, Box::new(request)))
+        Some(Step::Ask(Open { id: ids::new_id(), asked_at: now, by, reviewers, takes_all, cites }, Box::new(request)))
     }
 
     fn comment(&mut self) -> Option<Step> {
@@ -337,12 +361,13 @@ impl Desk {
         let by = *open.reviewers.choose(&mut self.dice)?;
         let decision = if chance(70, &mut self.dice) { Decision::Approve } else { Decision::Reject };
         let comment = chance(60, &mut self.dice).then(|| one(REASONS, &mut self.dice).to_owned());
-        Some(Step::Decide(open, by, Given { comment, ..Given::decision(decision) }))
+        let acts = if chance(80, &mut self.dice) { looked_at(&open.cites, &mut self.dice) } else { Vec::new() };
+        Some(Step::Decide(open, by, Given { comment, ..Given::decision(decision) }, acts))
     }
 
     /// Where all have to agree, the others have it still.
     fn pass_on(&mut self, step: Step) {
-        if let Step::Decide(mut open, by, given) = step {
+        if let Step::Decide(mut open, by, given, _) = step {
             open.reviewers.retain(|reviewer| *reviewer != by);
             if open.takes_all && !open.reviewers.is_empty() && given.decision == Some(Decision::Approve) {
                 self.pending.push(open);

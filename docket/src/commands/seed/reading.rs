@@ -67,6 +67,11 @@ impl<'a> Shelf<'a> {
         Self { articles, order }
     }
 
+    /// The place of an article about the entity of this place; none: there is none.
+    pub fn about(&self, entity: usize) -> Option<usize> {
+        self.order.iter().rev().copied().find(|place| self.articles[*place].entities.contains(&entity))
+    }
+
     /// What somebody does who reads until a time; nothing if nothing is out yet.
     pub fn session(&self, at: DateTime<Utc>, dice: &mut Dice) -> Vec<Act> {
         let out = self.order.partition_point(|place| self.articles[*place].published_at <= at);
