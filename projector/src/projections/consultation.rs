@@ -13,6 +13,7 @@ use docket_events::{
         Answer, AnswerKind, ConsultationEvent, Decision, DecisionRule, Person, Priority, PrivateRequest, Requested,
         Rule, TemplateUsed, TermsSet, WithdrawalReason,
     },
+    engagement::Item,
     identity::Role,
 };
 use sqlx::PgConnection;
@@ -95,8 +96,7 @@ pub(super) struct Asked {
     pub(super) supersedes: Option<Uuid>,
     pub(super) template: Option<TemplateUsed>,
     pub(super) receipt_minutes: Option<i32>,
-    /// As JSON; none: nothing is cited.
-    pub(super) cites: Option<String>,
+    pub(super) cites: Box<[Item]>,
 }
 
 #[derive(Debug)]
@@ -246,6 +246,7 @@ impl Projection for Consultation {
             Table { name: "consultation_reviewer_v1", personal: &[] },
             Table { name: "consultation_words_v1", personal: &["words"] },
             Table { name: "consultation_asked_v1", personal: &[] },
+            Table { name: "consultation_cited_v1", personal: &[] },
         ],
     };
 
@@ -402,7 +403,7 @@ fn asked(event: &Recorded, data: &Requested) -> Asked {
         supersedes: data.supersedes,
         template: data.template.clone(),
         receipt_minutes: data.receipt_minutes.and_then(|minutes| i32::try_from(minutes).ok()),
-        cites: json(&data.cites).filter(|_| !data.cites.is_empty()),
+        cites: data.cites.clone(),
     }
 }
 

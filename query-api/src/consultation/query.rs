@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     graphql::{Asker, Instant, error},
+    knowledge,
     page::{self, Page},
-    position::{CONSULTATION, CONSULTATION_STATS, Entered, Source},
+    position::{CONSULTATION, CONSULTATION_STATS, Entered, KNOWLEDGE, Source},
     read::ReadError,
 };
 
@@ -67,6 +68,23 @@ impl ConsultationQuery {
         let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
         let filter = filter.unwrap_or_default().of(&asker.principal);
         list(asker, &filter, sort.into(), first, after.as_deref(), &wanted).await.map_err(error::from_read)
+    }
+
+    /// Consultations that cite an article or an entity, the last asked first. Of an entity that was merged, those that cite any of what it is now.
+    #[graphql(complexity = "page::cost(first, child_complexity)")]
+    async fn consultations_citing(
+        &self,
+        context: &Context<'_>,
+        item_id: Uuid,
+        #[graphql(default_with = "Some(page::DEFAULT_PAGE)", desc = "At most this many, up to 100.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Wait until the read model is at least this new.")] at_least: Option<String>,
+    ) -> Result<Connection<String, Consultation>> {
+        let asker = Asker::who_may(context, Action::Read)?;
+        let wanted = asker.at_least(at_least.as_deref()).map_err(error::from_read)?;
+        citing(asker, item_id, first, after.as_deref(), &wanted).await.map_err(error::from_read)
     }
 
     /// How long decisions took that ended in a span of time.
@@ -152,6 +170,23 @@ async fn list(
     let found = rows::page(&mut entered.tx, asker.principal.tenant, filter, sort, page.after, page.limit());
     let found = asker.gate.reads().guard(found).await?;
     Ok(page.connection(found, |view| (sort.place(&view), Consultation::from(view))))
+}
+
+async fn citing(
+    asker: &Asker,
+    item: Uuid,
+    first: Option<i32>,
+    after: Option<&str>,
+    wanted: &Position,
+) -> Result<Connection<String, Consultation>, ReadError> {
+    let page = Page::new(first, after)?;
+    let mut entered = asker.enter(&[CONSULTATION, KNOWLEDGE], wanted).await?;
+    let found = async {
+        let items = knowledge::all_that_are(&mut entered.tx, item).await?;
+        rows::citing(&mut entered.tx, asker.principal.tenant, &items, page.after, page.limit()).await
+    };
+    let found = asker.gate.reads().guard(found).await?;
+    Ok(page.connection(found, |view| (Sort::Newest.place(&view), Consultation::from(view))))
 }
 
 async fn times(

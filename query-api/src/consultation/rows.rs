@@ -81,6 +81,33 @@ pub async fn page(
     rows.into_iter().map(ConsultationRow::view).collect()
 }
 
+/// At most `limit` of the tenant's consultations that cite any of these articles and entities, the last asked first, behind `after`.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn citing(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    items: &[Uuid],
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Vec<ConsultationView>, sqlx::Error> {
+    let mut query = QueryBuilder::<Postgres>::new("select ");
+    query.push(COLUMNS).push(
+        " from (select distinct x.requested_at, x.consultation_id from read.consultation_cited x where x.tenant = ",
+    );
+    query.push_bind(tenant).push(" and x.item = any(").push_bind(items).push(")");
+    if let Some(Cursor { at, id }) = after {
+        query.push(" and (x.requested_at, x.consultation_id) < (").push_bind(at).push(", ").push_bind(id).push(")");
+    }
+    query.push(" order by x.requested_at desc, x.consultation_id desc limit ").push_bind(limit);
+    query.push(
+        ") found join read.consultation c on c.id = found.consultation_id order by found.requested_at desc, found.consultation_id desc",
+    );
+    let rows: Vec<ConsultationRow> = query.build_query_as().fetch_all(connection).await?;
+    rows.into_iter().map(ConsultationRow::view).collect()
+}
+
 /// When a consultation of the tenant last changed.
 ///
 /// # Errors

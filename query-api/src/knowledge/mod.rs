@@ -20,6 +20,7 @@ mod walk;
 mod warm;
 
 pub(crate) use entity::{Entity, standing};
+pub(crate) use rows::all_that_are;
 
 pub use adjacency::{Adjacency, EntityPlace, RelationshipPlace, TooLarge};
 pub use changes::Knowledge;

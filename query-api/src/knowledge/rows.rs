@@ -120,6 +120,13 @@ pub(super) async fn absorbed(connection: &mut PgConnection, ids: &[Uuid]) -> Res
     Ok(rows.into_iter().collect())
 }
 
+/// `id`, the entity that stands for it, and all that were merged into that one.
+pub(crate) async fn all_that_are(connection: &mut PgConnection, id: Uuid) -> Result<Vec<Uuid>, sqlx::Error> {
+    let root = stands_for(connection, &[id]).await?.remove(&id).unwrap_or(id);
+    let absorbed = absorbed(connection, &[root]).await?;
+    Ok(absorbed.into_keys().chain([root]).collect())
+}
+
 /// The entity that stands for `id`, which may be itself.
 pub(super) async fn resolved(connection: &mut PgConnection, id: Uuid) -> Result<Uuid, sqlx::Error> {
     Ok(stands_for(connection, &[id]).await?.get(&id).copied().unwrap_or(id))

@@ -72,7 +72,7 @@ const PATHS: [&str; 17] = [
     "/api/v1/user/topics/preferences",
 ];
 
-const FIELDS: [Field; 38] = [
+const FIELDS: [Field; 39] = [
     field(
         "consultation",
         READ,
@@ -84,6 +84,12 @@ const FIELDS: [Field; 38] = [
         r#"{ consultations(filter: {requestedBy: "ID"}, after: "CURSOR") { edges { cursor node { id title } } }
              named: consultations(filter: {reviewer: "ID"}) { edges { node { id title votes { by { id } } } } }
              all: consultations { edges { cursor node { id title } } } }"#,
+    ),
+    field(
+        "consultationsCiting",
+        READ,
+        r#"{ consultationsCiting(itemId: "ID", after: "CURSOR") { edges { cursor node { id title } } }
+             all: consultationsCiting(itemId: "ID") { nodes { id title } } }"#,
     ),
     field("decisionTimes", READ, "{ decisionTimes(by: REVIEWER) { key name decided } }"),
     field("consultationStats", READ, "{ consultationStats { total pending } }"),

@@ -59,6 +59,7 @@ impl Organisation {
                  insert into read.group_member_v1 values ('{tenant}', '{group}', '{admin}', 0, now());
                  insert into read.invitation_v1 values
                      ('{tenant}', '{invitation}', 0, '{word}@docket.example', 'admin', '{admin}', now(), now() + interval '1 day');
+                 insert into read.consultation_cited_v1 values ('{consultation}', '{consultation}', '{tenant}', 0, now());
                  insert into read.reading_period_v1 values ('{tenant}', 1, 0, now(), null);
                  insert into read.template_v1 values
                      ('{group}', 1, '{tenant}', '{consultation}', 0, '{{\"title\":\"{word}\"}}', '{{\"title\":\"{word}\"}}', '{admin}', now());

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     feed::{Shelf, TENANT, Text, id},
-    support::{Asked, person},
+    support::{Asked, instant, person},
 };
 
 /// A consultation that cites the first article and an entity that was merged into another.
@@ -196,4 +196,41 @@ async fn a_key_that_reads_no_knowledge_learns_of_what_is_cited_no_more_than_its_
         let (_, errors) = cites(&both[..1], fields).await;
         assert_eq!(errors[0]["extensions"]["code"], "FORBIDDEN", "{fields}: {errors}");
     }
+}
+
+#[tokio::test]
+async fn what_cites_an_article_or_an_entity_is_found_the_last_asked_first() {
+    let case = Case::new().await;
+    let world = &case.shelf.world;
+    let mut asked = Vec::new();
+    for n in 0..3 {
+        asked.push(world.asked(TENANT, &Asked { at: instant(n), ..Asked::titled(format!("Case {n}")) }).await.0);
+    }
+    let [first, second, third] = asked[..] else { panic!("three") };
+    // The second cites both of what is one entity now.
+    for (consultation, item, at) in
+        [(first, id(1), 0), (first, MERGED, 0), (second, MERGED, 1), (second, STANDS, 1), (third, STANDS, 2)]
+    {
+        let at = instant(at).to_rfc3339();
+        let row = format!(
+            "insert into read.consultation_cited_v1 values ('{consultation}', '{item}', '{TENANT}', 0, '{at}')"
+        );
+        world.run(&row).await;
+    }
+    let citing = async |item: Uuid, page: &str| {
+        let query = format!(
+            "{{ consultationsCiting(itemId: \"{item}\" {page}) {{ nodes {{ id }} pageInfo {{ endCursor hasNextPage }} }} }}"
+        );
+        case.shelf.ask(&query).await["consultationsCiting"].take()
+    };
+    let ids = |ids: &[Uuid]| ids.iter().map(|id| json!({"id": id})).collect::<Value>();
+    assert_eq!(citing(id(1), "").await["nodes"], ids(&[first]));
+    assert_eq!(citing(id(2), "").await["nodes"], ids(&[]));
+    for item in [MERGED, STANDS] {
+        assert_eq!(citing(item, "").await["nodes"], ids(&[third, second, first]));
+    }
+    let page = citing(STANDS, "first: 2").await;
+    assert_eq!((&page["nodes"], &page["pageInfo"]["hasNextPage"]), (&ids(&[third, second]), &json!(true)));
+    let rest = citing(STANDS, &format!("after: {}", page["pageInfo"]["endCursor"])).await;
+    assert_eq!((&rest["nodes"], &rest["pageInfo"]["hasNextPage"]), (&ids(&[first]), &json!(false)));
 }

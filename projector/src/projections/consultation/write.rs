@@ -4,6 +4,8 @@
 //! the version that the batch builds upon. Any other number of rows than asked for is an error, so that nothing is ever built upon the wrong
 //! ground in silence.
 
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -115,6 +117,11 @@ const WORDS: &str = "insert into {schema}.consultation_words_v1 (consultation_id
          as n (id, tenant, shard, title, body, external_id, labels)
      on conflict (consultation_id) do update set tenant = excluded.tenant, shard = excluded.shard, words = excluded.words";
 
+const CITED: &str = "insert into {schema}.consultation_cited_v1 (consultation_id, item, tenant, shard, requested_at)
+     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::timestamptz[])
+     on conflict (consultation_id, item) do update set
+         tenant = excluded.tenant, shard = excluded.shard, requested_at = excluded.requested_at";
+
 const ASKED: &str = "insert into {schema}.consultation_asked_v1 (consultation_id, who, tenant, shard)
      select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::smallint[])
      on conflict (consultation_id, who) do update set tenant = excluded.tenant, shard = excluded.shard";
@@ -135,6 +142,7 @@ pub(super) async fn write(schema: &Schema, connection: &mut PgConnection, batch:
     if !new.is_empty() {
         insert(schema, connection, &new).await?;
         words(schema, connection, &new).await?;
+        cited(schema, connection, &new).await?;
     }
     if !rows.is_empty() {
         patch(schema, connection, &rows).await?;
@@ -207,7 +215,7 @@ async fn insert(
         .bind(column(rows, |(_, _, asked)| asked.template.as_ref().map(|template| template.name.as_str())))
         .bind(column(rows, |(_, _, asked)| asked.template.as_ref().map(|template| template.version as i64)))
         .bind(column(rows, |(_, _, asked)| asked.receipt_minutes))
-        .bind(column(rows, |(_, _, asked)| asked.cites.as_deref()))
+        .bind(column(rows, |(_, _, asked)| super::json(&asked.cites).filter(|_| !asked.cites.is_empty())))
         .execute(connection)
         .await?;
     Ok(())
@@ -226,6 +234,31 @@ async fn words(
         .bind(column(rows, |(_, _, asked)| asked.body.as_deref()))
         .bind(column(rows, |(_, _, asked)| asked.external_id.as_deref()))
         .bind(column(rows, |(_, _, asked)| texts(&asked.labels)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn cited(
+    schema: &Schema,
+    connection: &mut PgConnection,
+    rows: &[(Uuid, &Row, &Asked)],
+) -> Result<(), WriteError> {
+    let mut cited = Vec::new();
+    for (id, row, asked) in rows {
+        // An article and an entity never have the same id; should they, the item is one all the same.
+        let items: BTreeSet<Uuid> = asked.cites.iter().map(|item| item.id()).collect();
+        cited.extend(items.into_iter().map(|item| (*id, item, *row, asked.at)));
+    }
+    if cited.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(schema.sql(CITED))
+        .bind(column(&cited, |(id, ..)| *id))
+        .bind(column(&cited, |(_, item, ..)| *item))
+        .bind(column(&cited, |(_, _, row, _)| row.tenant))
+        .bind(column(&cited, |(_, _, row, _)| row.shard as i16))
+        .bind(column(&cited, |(.., at)| *at))
         .execute(connection)
         .await?;
     Ok(())
