@@ -7,6 +7,7 @@
 
 mod append;
 mod deadlines;
+mod engagement;
 mod full;
 mod graph;
 mod http;
@@ -70,7 +71,7 @@ struct Args {
     #[arg(long, default_value = "target/release/docket")]
     docket: PathBuf,
     /// Only the sections whose name contains this: append, relay, rebuild, graph, http, logins, tokens, deadlines, webhooks, inbox,
-    /// import, startup
+    /// import, engagement, startup
     #[arg(long)]
     only: Option<String>,
 }
@@ -119,6 +120,9 @@ async fn main() -> Result<()> {
     }
     if wanted("import") {
         import::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("engagement") {
+        engagement::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("startup") {
         startup::run(&args.docket, &mut report).await?;
