@@ -7,13 +7,16 @@
 
 mod append;
 mod deadlines;
+mod engagement;
 mod full;
 mod graph;
 mod http;
+mod import;
 mod inbox;
 mod kafka;
 mod logins;
 mod process;
+mod projected;
 mod rebuild;
 mod relay;
 mod report;
@@ -67,7 +70,8 @@ struct Args {
     /// The release build of docket
     #[arg(long, default_value = "target/release/docket")]
     docket: PathBuf,
-    /// Only the sections whose name contains this
+    /// Only the sections whose name contains this: append, relay, rebuild, graph, http, logins, tokens, deadlines, webhooks, inbox,
+    /// import, engagement, startup
     #[arg(long)]
     only: Option<String>,
 }
@@ -113,6 +117,12 @@ async fn main() -> Result<()> {
     }
     if wanted("inbox") {
         inbox::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("import") {
+        import::run(&args.docket, args.size, &mut report).await?;
+    }
+    if wanted("engagement") {
+        engagement::run(&args.docket, args.size, &mut report).await?;
     }
     if wanted("startup") {
         startup::run(&args.docket, &mut report).await?;

@@ -7,10 +7,12 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use docket_platform::{
-    embedded::{Attached, Cluster},
+    db::{Database, DbRole},
+    embedded::{Attached, Cluster, DATABASE, OWNER},
     scratch_kafka::ScratchKafka,
 };
 use serde_json::Value;
+use sqlx::PgPool;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -47,6 +49,12 @@ impl Server {
     /// The server's cluster.
     pub async fn cluster(&self) -> Result<Attached> {
         Ok(Cluster::attach(&self.data_dir).await?)
+    }
+
+    /// The owner's connections to its database.
+    pub async fn owner(&self) -> Result<PgPool> {
+        let database = Database::embedded(self.cluster().await?.connect_options(OWNER, DATABASE));
+        Ok(database.pool(DbRole::Owner, 2, Duration::from_secs(5)))
     }
 
     /// Resident memory of the docket process in MiB, without PostgreSQL.

@@ -83,6 +83,27 @@ impl Client {
         Some((status, response.json().await.ok()?))
     }
 
+    /// Sends a person's request to one process after the other until one answers; none: nobody did. Nothing but what is sent tells that two
+    /// attempts are one.
+    pub async fn insist(&self, person: usize, path: &str, body: &Value) -> Option<(u16, String)> {
+        let (first, give_up) = (self.turn.fetch_add(1, Ordering::Relaxed), Instant::now() + PATIENCE);
+        let mut attempts = 0;
+        while Instant::now() < give_up {
+            let address = &self.addresses[(first + attempts) % self.addresses.len()];
+            let request = self.http.post(format!("{address}{path}")).bearer_auth(self.people.token(person)).json(body);
+            if let Ok(response) = request.send().await {
+                let status = response.status().as_u16();
+                if let (Ok(text), true) = (response.text().await, status != 503) {
+                    return Some((status, text));
+                }
+            }
+            attempts += 1;
+            self.ledger.open().lost += 1;
+            tokio::time::sleep(PAUSE * attempts.min(5) as u32).await;
+        }
+        None
+    }
+
     /// What a process answers to who asks with this token who they are.
     pub async fn me(&self, process: usize, access: &str) -> Result<u16> {
         let request = self.http.get(format!("{}/api/v1/auth/me", self.addresses[process]));

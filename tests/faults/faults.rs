@@ -97,6 +97,8 @@ pub enum Fault {
     Rebuild(&'static str),
     /// `docket import graph`, killed and repeated, while a projector is killed.
     ImportGraph(usize),
+    /// Readers tell everything twice, while this command-api, another, and all that counts is killed.
+    Engagement(usize),
 }
 
 /// The system for which faults are dealt.
@@ -146,6 +148,7 @@ impl Fault {
             Self::Switch => "switch log",
             Self::Rebuild(_) => "rebuild",
             Self::ImportGraph(_) => "import graph",
+            Self::Engagement(_) => "engagement",
         };
         kind.to_owned()
     }
@@ -154,9 +157,8 @@ impl Fault {
     fn target(&self) -> String {
         match self {
             Self::KillApi(n) | Self::KillProjector(n) | Self::EndApi(n) | Self::EndProjector(n) => format!("{}", n + 1),
-            Self::FreezeProjector(n) | Self::Racers(n) | Self::OldProjector(n) | Self::ImportGraph(n) => {
-                format!("{}", n + 1)
-            }
+            Self::FreezeProjector(n) | Self::Racers(n) | Self::OldProjector(n) => format!("{}", n + 1),
+            Self::ImportGraph(n) | Self::Engagement(n) => format!("{}", n + 1),
             Self::KillRelay(n) | Self::FreezeRelay(n) | Self::EndRelay(n) => format!("{}", n + 1),
             // Kafka counts from 1.
             Self::KillBroker(n) | Self::KillBrokerAndRelays(n) | Self::WipeBroker(n) => format!("{n}"),
@@ -189,7 +191,7 @@ impl Fault {
     /// One of every kind that `place` has, with targets of the dice's choice.
     fn every_kind(rng: &mut StdRng, place: Place) -> Vec<Self> {
         let mut all = vec![Self::KillProjectors, Self::KillPostgres, Self::KillPostgresBusy, Self::HotStreams];
-        for one in [Self::KillApi, Self::Racers, Self::EndApi] {
+        for one in [Self::KillApi, Self::Racers, Self::EndApi, Self::Engagement] {
             all.push(one(rng.random_range(0..APIS)));
         }
         let of_projectors =
@@ -203,7 +205,7 @@ impl Fault {
         all.push(Self::FreezeScheduler(rng.random_range(0..APIS), rng.random_range(1..=4)));
         all.push(Self::HoldShard(rng.random_range(0..SHARDS)));
         all.extend(
-            ["consultation", "consultation_stats", "events", "knowledge"]
+            ["consultation", "consultation_stats", "events", "knowledge", "feed", "engagement"]
                 .choose(rng)
                 .map(|projection| Self::Rebuild(projection)),
         );

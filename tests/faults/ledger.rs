@@ -4,12 +4,12 @@
 //! must have left nothing; of any other it is unknown whether it happened.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use docket_events::consultation::Decision;
+use docket_events::{consultation::Decision, engagement::Engaged};
 use docket_log::IdempotencyKey;
 use uuid::Uuid;
 
@@ -166,6 +166,27 @@ impl Entry {
     }
 }
 
+/// What a call of engagement is known by: its reader, and the ids in it.
+pub type CallName = (Uuid, Vec<Uuid>);
+
+/// A call of engagement, as it is sent at every attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// What was done.
+    pub items: Vec<Engaged>,
+    /// Whether it was answered with 202.
+    pub is_taken: bool,
+}
+
+/// What readers told, and of what.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Articles that were published, or may be.
+    pub articles: HashSet<Uuid>,
+    /// Every call.
+    pub calls: HashMap<CallName, Call>,
+}
+
 /// The books of one database.
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<Books>);
@@ -179,6 +200,8 @@ pub struct Books {
     pub fresh: Vec<String>,
     /// Every session that somebody was told of.
     pub sessions: Sessions,
+    /// What readers told.
+    pub told: Told,
     /// Answers that should not have been given, in words.
     pub odd: Vec<String>,
     /// Commands that were repeated after their answer.

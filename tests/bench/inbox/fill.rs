@@ -12,13 +12,13 @@ use docket_events::{
 };
 use docket_log::{CommandContext, Store, Timed, Verdict, load::Loaded};
 use docket_platform::{clock, ids};
-use docket_tests::{TENANT, context, eventually_within, new_stream, person};
+use docket_tests::{TENANT, context, new_stream, person};
 use futures_util::{TryStreamExt, future::try_join_all, stream};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use uuid::Uuid;
 
 use super::words::Vocabulary;
-use crate::process::Place;
+use crate::{process::Place, projected};
 
 /// Those who may be asked.
 pub const REVIEWERS: usize = 500;
@@ -35,6 +35,8 @@ const WRITERS: usize = 4;
 const AT_ONCE: usize = 256;
 /// Events of the organisation that are appended together.
 const CHUNK: usize = 500;
+/// How often it is looked whether all is projected.
+const LOOK: Duration = Duration::from_millis(500);
 
 fn requester(n: usize) -> Person {
     person(1 + n as u128)
@@ -194,20 +196,6 @@ pub async fn organisation(store: &Store) -> Result<()> {
 /// Lets a projector apply all that is journalled, and ends it.
 pub async fn project(place: &Place, docket: &Path) -> Result<()> {
     let projector = place.role(docket, "projector").await?;
-    let of_both = [("events", 1_i16), ("events", 2)];
-    let sources = [("consultation", 2), ("consultation_stats", 2), ("identity", 1), ("directory", 1), ("audit", 1)];
-    let sources = sources.into_iter().chain(of_both);
-    let (names, categories): (Vec<&str>, Vec<i16>) = sources.unzip();
-    eventually_within(Duration::from_secs(3_600), "all is projected", async || {
-        // It works while nobody asks.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let lacks: bool = sqlx::query_scalar("select exists (select from read.lacking($1, $2))")
-            .bind(&names)
-            .bind(&categories)
-            .fetch_one(&place.owner)
-            .await?;
-        Ok((!lacks).then_some(()))
-    })
-    .await?;
+    projected::all(&place.owner, &[Category::Identity, Category::Consultation], LOOK).await?;
     projector.stop().await
 }

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{life::Life, streams};
+use super::{engagement::Engagement, life::Life, streams};
 use crate::{report::Findings, sessions::Journalled, topology::Topology};
 
 /// An event that a command wrote.
@@ -77,6 +77,8 @@ pub(super) struct Journal {
     pub(super) kinds: BTreeMap<String, u64>,
     /// What it says of sessions.
     pub(super) sessions: Journalled,
+    /// What it says of readers, and of what they read.
+    pub(super) engagement: Engagement,
     /// Other events of that category, which only the setting up made.
     others: i64,
 }
@@ -156,8 +158,10 @@ impl Journal {
                 *self.kinds.entry(kind.to_owned()).or_default() += 1;
                 return;
             }
-            Ok(Event::Feed(_) | Event::Engagement(_)) => {
-                return findings.add("nothing else", format!("{name} was never commanded"));
+            Ok(event @ (Event::Feed(_) | Event::Engagement(_))) => {
+                self.engagement.take(row, &event, name);
+                *self.kinds.entry(kind.to_owned()).or_default() += 1;
+                return;
             }
             Err(error) => return findings.add("folds", format!("{name}: {error}")),
         };

@@ -12,6 +12,7 @@
 //! | `deadlines` | the clock knows of each consultation what is due next, and nothing overdue is left |
 //! | `sessions` | a session ends for a reason, once, and whatever has ended is refused by all processes |
 //! | `mails` | each login from somewhere new is told to its user, and nothing else is |
+//! | `counters` | what readers did adds up to the counters by item, reader and day, each thing once |
 //! | `webhooks` | each event, and each outcome where it was asked for, is taken under one id, in order of its stream, or is a dead letter |
 //! | `idempotency` | the memory of answers holds what was acknowledged |
 //! | `read model` | the rows equal a projection from zero, and nothing is parked |
@@ -21,6 +22,7 @@
 //! Owns the order of the checks. The journal only grows, so each check reads what is new since the last; a full one reads all.
 
 mod asked;
+mod engagement;
 mod journal;
 mod life;
 mod mails;
@@ -74,12 +76,14 @@ impl Checker {
         streams::check_ends(&self.journal, findings);
         streams::check_shards(&self.journal, &mut connection, findings).await?;
         streams::check_deadlines(&self.journal, &mut connection, asked_until, findings).await?;
+        self.journal.engagement.check_counters(&mut connection, findings).await?;
         {
             let rows = told::Rows::read(&mut connection).await?;
             let mut books = client.ledger().open();
             findings.add_all("answers", std::mem::take(&mut books.odd));
             told::check(&mut self.journal, &books, &rows, findings);
             self.journal.sessions.check(&books.sessions, &topology.people, findings);
+            self.journal.engagement.check(&books.told, findings);
             books.fresh.clear();
         }
         sessions::check_refusals(client, findings).await?;

@@ -1,6 +1,7 @@
 //! What no seeded bug provokes: journals that are wrong in one way each, and clients that were told something else.
 
 mod consultations;
+mod engagement;
 
 use std::collections::HashMap;
 

@@ -3,6 +3,7 @@
 //! Owns the doing. What came of it is judged by `check`, but for what only the doer sees: a step that is never reached, racers that
 //! were told different things.
 
+mod engagement;
 mod import;
 mod kafka;
 mod restore;
@@ -104,6 +105,7 @@ impl<'a> Injection<'a> {
             Fault::RestorePostgres => self.keep_a_copy().await,
             Fault::Switch => self.switch_log().await,
             Fault::ImportGraph(n) => self.import_graph(&projectors[n]).await,
+            Fault::Engagement(n) => self.tell_twice(n).await,
             Fault::Rebuild(projection) => self.run_killed(&["rebuild", projection], "rebuild.").await,
         }
     }
