@@ -15,6 +15,7 @@ use docket_events::{
         Released, Reminded, Requested, Responded, Rule, TemplateUsed, TermsSet, TimedOut, VoteCast, WithdrawalReason,
         Withdrawn,
     },
+    engagement::Item,
     identity::Role,
 };
 use docket_log::{
@@ -259,6 +260,7 @@ pub fn requested(title: &str) -> ConsultationEvent {
         priority: Priority::High,
         template: Some(TemplateUsed { name: "release".to_owned(), version: 3 }),
         labels: vec![r#"a "label", \\ and {braces}"#.to_owned(), "release".to_owned()],
+        cites: [Item::Article(Uuid::from_u128(0xa1)), Item::Entity(Uuid::from_u128(0xe1))].into(),
         ..Requested::new(title, person(1))
     })
 }
