@@ -10,13 +10,18 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{kinds::Kinds, search::Side};
+use super::{
+    coded::{Confidences, Kinds},
+    search::Side,
+};
 
 /// The place of an entity.
 pub(super) type Node = u32;
 /// The place of a relationship.
 pub(super) type Edge = u32;
 
+/// Set in the first end of a relationship that was retracted. It stands beside what a search reads of every relationship anyway.
+const RETRACTED: Node = 1 << 31;
 /// The most merges that are followed from one entity to the one that stands for it.
 const MOST_MERGES: usize = 64;
 
@@ -75,10 +80,10 @@ pub struct Adjacency {
     relationships: Vec<Uuid>,
     sorted_relationships: usize,
     late_relationships: HashMap<Uuid, Edge>,
+    /// Of a retracted one, the first with [`RETRACTED`].
     ends: Vec<[Node; 2]>,
     kinds: Kinds,
-    /// Below 0: it was retracted.
-    confidences: Vec<f32>,
+    confidences: Confidences,
 
     /// Where the relationships of each entity begin in `touching`; those that came later are in `late`.
     begins: Vec<u32>,
@@ -129,7 +134,7 @@ impl Adjacency {
     pub(super) fn finish(&mut self) {
         let mut begins = vec![0_u32; self.entities.len() + 1];
         for node in self.ends.iter().flatten() {
-            begins[*node as usize + 1] += 1;
+            begins[(node & !RETRACTED) as usize + 1] += 1;
         }
         for place in 1..begins.len() {
             begins[place] += begins[place - 1];
@@ -138,7 +143,7 @@ impl Adjacency {
         let mut touching = vec![0; self.ends.len() * 2];
         for (edge, ends) in self.ends.iter().enumerate() {
             for node in ends {
-                let place = &mut next[*node as usize];
+                let place = &mut next[(node & !RETRACTED) as usize];
                 touching[*place as usize] = edge as Edge;
                 *place += 1;
             }
@@ -163,7 +168,7 @@ impl Adjacency {
         let Some(edge) = self.edge(relationship.id) else {
             let edge = self.push_relationship(relationship)?;
             self.late_relationships.insert(relationship.id, edge);
-            for node in self.ends[edge as usize] {
+            for node in self.ends(edge) {
                 self.late.entry(node).or_default().push(edge);
             }
             self.late_edges += 1;
@@ -171,8 +176,9 @@ impl Adjacency {
         };
         self.kinds.set(edge, &relationship.kind)?;
         let ends = [relationship.source, relationship.target].map(|id| self.node(id));
-        self.is_spoilt |= self.ends[edge as usize].map(Some) != ends;
-        self.confidences[edge as usize] = confidence(relationship);
+        self.is_spoilt |= self.ends(edge).map(Some) != ends;
+        self.ends[edge as usize] = marked(self.ends(edge), relationship.retracted);
+        self.confidences.set(edge, relationship.confidence);
         Ok(())
     }
 
@@ -198,15 +204,16 @@ impl Adjacency {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let per_entity = size_of::<Uuid>() + size_of::<Standing>() + size_of::<u32>();
-        let per_relationship = size_of::<Uuid>() + size_of::<[Node; 2]>() + size_of::<f32>();
+        let per_relationship = size_of::<Uuid>() + size_of::<[Node; 2]>();
+        let coded = self.kinds.bytes() + self.confidences.bytes();
         let touching = size_of::<Edge>() * (self.touching.len() + 2 * self.late_edges);
         let maps =
             48 * (self.late_entities.len() + self.late_relationships.len() + self.merged.len() + self.late.len());
-        self.entities.len() * per_entity + self.ends.len() * per_relationship + self.kinds.bytes() + touching + maps
+        self.entities.len() * per_entity + self.ends.len() * per_relationship + coded + touching + maps
     }
 
     fn push_entity(&mut self, id: Uuid) -> Result<Node, TooLarge> {
-        let node = Node::try_from(self.entities.len()).map_err(|_| TooLarge)?;
+        let node = Node::try_from(self.entities.len()).ok().filter(|node| *node < RETRACTED).ok_or(TooLarge)?;
         self.entities.push(id);
         self.standings.push(Standing::Unknown);
         Ok(node)
@@ -236,8 +243,8 @@ impl Adjacency {
         let ends = [self.node_or_new(relationship.source)?, self.node_or_new(relationship.target)?];
         self.kinds.push(&relationship.kind)?;
         self.relationships.push(relationship.id);
-        self.ends.push(ends);
-        self.confidences.push(confidence(relationship));
+        self.ends.push(marked(ends, relationship.retracted));
+        self.confidences.push(relationship.confidence);
         Ok(edge)
     }
 
@@ -279,11 +286,15 @@ impl Adjacency {
     }
 
     pub(super) fn kind(&self, edge: Edge) -> &str {
-        self.kinds.of(edge)
+        self.kinds.get(edge)
     }
 
     pub(super) fn confidence(&self, edge: Edge) -> f32 {
-        self.confidences[edge as usize]
+        self.confidences.get(edge)
+    }
+
+    fn ends(&self, edge: Edge) -> [Node; 2] {
+        self.ends[edge as usize].map(|node| node & !RETRACTED)
     }
 
     /// Whether the one relationship's id comes before the other's.
@@ -328,7 +339,7 @@ impl Adjacency {
         for edge in first.iter().chain(late.into_iter().flatten()) {
             let [source, target] = self.ends[*edge as usize];
             let far = if source == own { target } else { source };
-            if self.confidences[*edge as usize] < 0.0 || self.standings[far as usize] != Standing::Stands {
+            if source >= RETRACTED || self.standings[far as usize] != Standing::Stands {
                 continue;
             }
             let far = self.standing_for(far);
@@ -361,6 +372,6 @@ impl Adjacency {
     }
 }
 
-fn confidence(relationship: &RelationshipPlace) -> f32 {
-    if relationship.retracted { -1.0 } else { relationship.confidence }
+fn marked([source, target]: [Node; 2], is_retracted: bool) -> [Node; 2] {
+    [if is_retracted { source | RETRACTED } else { source }, target]
 }

@@ -1,14 +1,14 @@
 //! The knowledge graph: entities, how they are related, and ways from one to another.
 //!
-//! Owns the SQL over `entity` and `relationship` ([`rows`]), the walk over them ([`walk`]), the same in memory ([`adjacency`], [`kinds`],
+//! Owns the SQL over `entity` and `relationship` ([`rows`]), the walk over them ([`walk`]), the same in memory ([`adjacency`], [`coded`],
 //! [`search`], [`warm`]), the GraphQL fields and subscriptions, and the REST reads. Rows keep the ends that relationships were added with: here an entity that was merged into another is
 //! that other one, whichever of them is named.
 
 mod adjacency;
 mod changes;
+mod coded;
 mod entity;
 mod find;
-mod kinds;
 mod neighbourhood;
 mod path;
 mod query;

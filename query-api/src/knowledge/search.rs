@@ -49,13 +49,17 @@ impl Side {
         (self.mark - self.begin) as usize
     }
 
-    /// One step further; `hop` hears of every relationship. Whether there was more than is looked at.
-    fn step(&mut self, graph: &Adjacency, mut hop: impl FnMut(Edge, Node, Node)) -> bool {
+    /// One step further, that looks at [`MAX_HOPS`]; `hop` hears of every relationship. Whether there was more than is looked at.
+    fn step(&mut self, graph: &Adjacency, hop: impl FnMut(Edge, Node, Node)) -> bool {
+        self.step_of(graph, MAX_HOPS, hop)
+    }
+
+    fn step_of(&mut self, graph: &Adjacency, most: usize, mut hop: impl FnMut(Edge, Node, Node)) -> bool {
         let frontier = std::mem::take(&mut self.frontier);
         self.mark += 1;
         let mut looks = 0;
         for near in &frontier {
-            if looks > MAX_HOPS {
+            if looks > most {
                 return true;
             }
             graph.each_hop(*near, &mut |edge, far| {
@@ -95,7 +99,7 @@ impl Side {
 }
 
 impl Adjacency {
-    /// How many entities are within `depth` relationships of one; none: it is not known.
+    /// How many entities are within `depth` relationships of one, however many relationships that are; none: it is not known.
     #[must_use]
     pub fn count(&self, root: Uuid, depth: usize) -> Option<usize> {
         let root = self.node(root)?;
@@ -103,7 +107,7 @@ impl Adjacency {
             side.begin(self, root);
             let mut count = 0;
             for _ in 0..depth {
-                side.step(self, |_, _, _| ());
+                side.step_of(self, usize::MAX, |_, _, _| ());
                 count += side.frontier.len();
             }
             count
