@@ -1,5 +1,5 @@
 //! `docket import graph` and `docket import articles` beside a running `docket up`, beside what can be appended at most in the same run: the
-//! real data where it is there, and of it as much as a small run takes.
+//! real data where it is there, and of it as much as a small run takes. What was imported is then searched over HTTP.
 
 use std::{
     collections::HashSet,
@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use tokio::process::Command;
 
 use crate::{
-    Size, append, projected,
+    Size, append, graph, projected,
     report::{Report, Target},
     server::Server,
     yardstick,
@@ -49,8 +49,9 @@ async fn measure(docket: &Path, server: &Server, folder: &Path, size: Size, repo
     let (database, store) = append::database(|user, name| cluster.connect_options(user, name), "bench_import").await?;
     append::writers(&store, WRITERS, false, 0.5).await?;
     let bench = Bench { docket, folder, owner: server.owner().await?, database, store, seconds: size.seconds() };
-    let graph = graph_files(folder, size)?;
-    bench.import("graph", Category::Knowledge, &graph, report).await?;
+    let files = graph_files(folder, size)?;
+    bench.import("graph", Category::Knowledge, &files, report).await?;
+    graph::http::run(server, &bench.owner, size, report).await?;
     let articles = article_file(folder, size)?;
     bench.import("articles", Category::Feed, &[articles], report).await
 }

@@ -3,6 +3,7 @@
 //! On the real graph of 14,308 entities and 109,071 relationships where it is there, else on one of the same size; a full run repeats it on
 //! a graph of 1,000,000 entities and 10,000,000 relationships.
 
+pub mod http;
 mod plain;
 mod shape;
 
