@@ -291,7 +291,7 @@ async fn the_trail_has_a_row_for_every_event_with_who_whom_and_from_where() {
     settle(&mut world.engine().await).await;
     let all = world.number("select count(*) from write.journal where category = 1").await;
     assert_eq!(world.number("select count(*) from read.audit").await, all);
-    assert_eq!(world.number("select count(distinct kind) from read.audit").await, 38, "every type there is");
+    assert_eq!(world.number("select count(distinct kind) from read.audit").await, 39, "every type there is");
     let members = "select concat_ws(' ', right(user_id::text, 1), case when until is not null then 'left' end)
          from read.audit_member order by 1";
     assert_eq!(list(&world, members).await, ["1", "2", "3", "4 left", "5"], "whose accounts are shown, and until when");
