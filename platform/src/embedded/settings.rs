@@ -88,6 +88,8 @@ fn text(folder: &Folder, config: &ClusterConfig) -> String {
         ("max_wal_size", "2GB".into()),
         ("checkpoint_timeout", "15min".into()),
         ("random_page_cost", "1.1".into()),
+        // Imports make tables large within seconds, and plans are bad until their rows are counted.
+        ("autovacuum_naptime", "10s".into()),
         // Compiling a query costs more than any query here takes.
         ("jit", "off".into()),
         ("timezone", "UTC".into()),

@@ -53,6 +53,10 @@ async fn a_rebuild_mends_rows_and_projectors_go_on_in_the_new_ones() {
     assert_eq!((report.generation.number, report.generation.state), (2, State::Live));
     assert_eq!(states(&world, "consultation").await, [State::Old, State::Live]);
     assert_eq!(world.number("select count(*) from read.consultation where state = 'pending'").await, healthy);
+    let uncounted =
+        "select count(*) from pg_class c join read.generation g on g.home = c.relnamespace::regnamespace::text
+         where g.state = 'live' and g.projection = 'consultation' and c.relkind = 'r' and c.reltuples < 0";
+    assert_eq!(world.number(uncounted).await, 0, "PostgreSQL has counted the new rows before they are read");
     world.assert_verified().await;
 
     // This engine still knows the old home: it is fenced, looks anew, and writes into the new one.

@@ -9,7 +9,6 @@ use std::collections::{BTreeSet, HashMap};
 use async_graphql::{ComplexObject, Context, Result, SimpleObject, dataloader::DataLoader};
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::view::{CitedView, PersonView};
-use docket_events::engagement::Action;
 use docket_platform::auth::permissions;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -239,10 +238,7 @@ impl VoteRow {
 impl OpenedRow {
     fn opened(self, cited: &BTreeSet<Uuid>) -> Result<Opened, sqlx::Error> {
         let unknown = |text: &str| sqlx::Error::Decode(format!("`{text}` is neither an action nor a kind").into());
-        let action = |name: &String| {
-            let known = Action::ALL.into_iter().find(|action| action.name() == name);
-            known.map(EngagementAction::from).ok_or_else(|| unknown(name))
-        };
+        let action = |name: &String| EngagementAction::of(name).ok_or_else(|| unknown(name));
         Ok(Opened {
             kind: ItemKind::of(&self.kind).ok_or_else(|| unknown(&self.kind))?,
             item_id: self.item,

@@ -31,6 +31,13 @@ pub enum EngagementAction {
     Dwell,
 }
 
+impl EngagementAction {
+    /// The action of this name, as the log and the API have it.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        Action::ALL.into_iter().find(|action| action.name() == name).map(Into::into)
+    }
+}
+
 /// One thing that a reader did.
 #[derive(Debug, Clone, Serialize, SimpleObject, ToSchema)]
 #[schema(as = ReadEngagement)]
@@ -74,10 +81,9 @@ impl TryFrom<Row> for Engagement {
 
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
         let unknown = |text: &str| sqlx::Error::Decode(format!("`{text}` is neither an action nor a kind").into());
-        let action = Action::ALL.into_iter().find(|action| action.name() == row.action);
         Ok(Self {
             id: row.id,
-            action: action.ok_or_else(|| unknown(&row.action))?.into(),
+            action: EngagementAction::of(&row.action).ok_or_else(|| unknown(&row.action))?,
             kind: ItemKind::of(&row.kind).ok_or_else(|| unknown(&row.kind))?,
             item_id: row.item,
             at: Instant(row.at),
