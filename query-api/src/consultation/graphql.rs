@@ -7,10 +7,9 @@ use async_graphql::{
 };
 use docket_domain::consultation::{
     Receipt, State,
-    view::{CitedView, ConsultationView, HistoryView, PersonView, VoteView, WithdrawalView},
+    view::{ConsultationView, HistoryView, PersonView, VoteView, WithdrawalView},
 };
 use docket_events::consultation::WithdrawalReason;
-use docket_log::Position;
 use docket_platform::{Problem, auth::Principal};
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,7 +25,6 @@ use super::{
 use crate::{
     changes::Changed,
     graphql::{Asker, Instant, error},
-    position::{CONSULTATION, DIRECTORY, ENGAGEMENT, KNOWLEDGE},
 };
 
 /// What a history is counted as: how many entries it may be expected to have.
@@ -225,9 +223,6 @@ pub struct Consultation {
     /// What the receipt of the outcome says.
     #[graphql(skip)]
     claims: Option<Receipt>,
-    /// What it cites, as the reads have it.
-    #[graphql(skip)]
-    rests_on: Vec<CitedView>,
     /// The votes that counted then, where it is told as it stood.
     #[graphql(skip)]
     then: Option<Vec<VoteView>>,
@@ -261,25 +256,14 @@ impl Consultation {
     /// Since when what reviewers open of what a consultation cites, or while they consider it, is shown with the vote that they cast after it;
     /// null: it is not.
     async fn reading_shown_since(&self, context: &Context<'_>) -> Result<Option<Instant>> {
-        let asker = Asker::of(context)?;
-        let read = async {
-            let mut entered = asker.enter(&[DIRECTORY], &Position::default()).await?;
-            asker.gate.reads().guard(reading::shown_since(&mut entered.tx)).await
-        };
-        let since = Box::pin(read).await.map_err(error::from_read)?;
+        let since = Box::pin(reading::since(Asker::of(context)?)).await.map_err(error::from_read)?;
         Ok(since.map(Instant))
     }
 
     /// What the voters had opened before they voted, by vote, in the order of the stream; the last 500.
     #[graphql(complexity = "1 + READING_COST * child_complexity")]
     async fn reading(&self, context: &Context<'_>) -> Result<Vec<VoteReading>> {
-        let asker = Asker::of(context)?;
-        let read = async {
-            let sources = [CONSULTATION, DIRECTORY, ENGAGEMENT, KNOWLEDGE];
-            let mut entered = asker.enter(&sources, &Position::default()).await?;
-            let votes = reading::reading(&mut entered.tx, asker.principal.tenant, self.id, &self.rests_on);
-            asker.gate.reads().guard(votes).await
-        };
+        let read = reading::of(Asker::of(context)?, self.id, &self.cites);
         let mut votes = Box::pin(read).await.map_err(error::from_read)?;
         // As it stood, it had no more than so many events.
         votes.retain(|vote| vote.version <= self.version || self.then.is_none());
@@ -305,7 +289,6 @@ impl From<ConsultationView> for Consultation {
         Self {
             claims: Receipt::of(&view),
             receipt_minutes: view.receipt_minutes,
-            rests_on: view.cites.clone(),
             cites: view.cites.into_iter().map(Into::into).collect(),
             request_version: view.request_version,
             id: view.id,

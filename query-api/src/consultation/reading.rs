@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use async_graphql::{ComplexObject, Context, Result, SimpleObject, dataloader::DataLoader};
+use async_graphql::{ComplexObject, Context, SimpleObject, dataloader::DataLoader};
 use chrono::{DateTime, Utc};
 use docket_domain::consultation::view::{CitedView, PersonView};
 use docket_platform::auth::permissions;
@@ -21,6 +21,8 @@ use crate::{
     feed::{Article, Headlines, Mentioned},
     graphql::{Asker, Instant, error},
     knowledge::{self, Entity},
+    position::{CONSULTATION, DIRECTORY, ENGAGEMENT, KNOWLEDGE, Source},
+    read::ReadError,
 };
 
 /// The most things that are told of a vote.
@@ -50,7 +52,7 @@ impl From<CitedView> for Cited {
 #[ComplexObject]
 impl Cited {
     /// The article as it is now; null: it is an entity, or the feed has not heard of it yet.
-    async fn article(&self, context: &Context<'_>) -> Result<Option<Article>> {
+    async fn article(&self, context: &Context<'_>) -> async_graphql::Result<Option<Article>> {
         if self.kind != ItemKind::Article {
             return Ok(None);
         }
@@ -60,7 +62,7 @@ impl Cited {
     }
 
     /// The entity as it is now, or the one that it was merged into; null: it is an article, or the graph has not heard of it yet.
-    async fn entity(&self, context: &Context<'_>) -> Result<Option<Entity>> {
+    async fn entity(&self, context: &Context<'_>) -> async_graphql::Result<Option<Entity>> {
         if self.kind != ItemKind::Entity {
             return Ok(None);
         }
@@ -120,6 +122,22 @@ impl VoteReading {
     }
 }
 
+/// What [`reading`] needs to be as new as it is asked to be.
+pub(super) const SOURCES: [Source; 4] = [CONSULTATION, DIRECTORY, ENGAGEMENT, KNOWLEDGE];
+
+/// [`shown_since`], as new as the request insists on.
+pub(super) async fn since(asker: &Asker) -> Result<Option<DateTime<Utc>>, ReadError> {
+    let mut entered = asker.enter(&[DIRECTORY], &asker.at_least(None)?).await?;
+    asker.gate.reads().guard(shown_since(&mut entered.tx)).await
+}
+
+/// [`reading`], likewise.
+pub(super) async fn of(asker: &Asker, id: Uuid, cites: &[Cited]) -> Result<Vec<VoteReading>, ReadError> {
+    let mut entered = asker.enter(&SOURCES, &asker.at_least(None)?).await?;
+    let votes = reading(&mut entered.tx, asker.principal.tenant, id, cites);
+    asker.gate.reads().guard(votes).await
+}
+
 /// Since when the tenant shows what reviewers open before they vote; none: it does not.
 pub(super) async fn shown_since(connection: &mut PgConnection) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     sqlx::query_scalar("select shown_from from read.reading_period where shown_until is null")
@@ -174,7 +192,7 @@ pub(super) async fn reading(
     connection: &mut PgConnection,
     tenant: Uuid,
     id: Uuid,
-    cites: &[CitedView],
+    cites: &[Cited],
 ) -> Result<Vec<VoteReading>, sqlx::Error> {
     let mut votes: Vec<VoteRow> = sqlx::query_as(VOTES).bind(id).bind(MOST_VOTES).fetch_all(&mut *connection).await?;
     votes.reverse();
@@ -205,13 +223,13 @@ pub(super) async fn reading(
 /// What is cited, and the entities that stand for those that were merged away: whoever opens one of these is shown the other.
 async fn with_who_stands_for_them(
     connection: &mut PgConnection,
-    cites: &[CitedView],
+    cites: &[Cited],
 ) -> Result<BTreeSet<Uuid>, sqlx::Error> {
     let (mut all, mut entities) = (BTreeSet::new(), Vec::new());
     for cited in cites {
-        match *cited {
-            CitedView::Article { article_id } => drop(all.insert(article_id)),
-            CitedView::Entity { entity_id } => entities.push(entity_id),
+        match cited.kind {
+            ItemKind::Article => drop(all.insert(cited.item_id)),
+            ItemKind::Entity => entities.push(cited.item_id),
         }
     }
     if !entities.is_empty() {

@@ -20,7 +20,7 @@ use crate::{
         rows,
     },
     fresh::answer,
-    position::{CONSULTATION, DIRECTORY, ENGAGEMENT, Gate, KNOWLEDGE},
+    position::Gate,
     read,
     refused::Refused,
 };
@@ -57,12 +57,12 @@ pub async fn get_consultation_reading(
 ) -> Result<Response, Problem> {
     permissions::check(&principal, Action::Read)?;
     let (tenant, wanted) = (principal.tenant, read::header_position(&wanted)?);
-    let sources = [CONSULTATION, DIRECTORY, ENGAGEMENT, KNOWLEDGE];
-    let mut entered = gate.enter_all(tenant, &sources, &wanted, None).await?;
+    let mut entered = gate.enter_all(tenant, &reading::SOURCES, &wanted, None).await?;
     let read = async {
         let Some(found) = rows::by_id(&mut entered.tx, id).await? else { return Ok(None) };
         let shown_since = reading::shown_since(&mut entered.tx).await?;
-        let votes = reading::reading(&mut entered.tx, tenant, id, &found.cites).await?;
+        let cites: Vec<_> = found.cites.into_iter().map(Into::into).collect();
+        let votes = reading::reading(&mut entered.tx, tenant, id, &cites).await?;
         Ok(Some(ConsultationReading { shown_since, votes }))
     };
     match gate.reads().guard(read).await? {
